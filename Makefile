@@ -1,0 +1,64 @@
+# The everyday commands. Each one sets up .venv by itself; `make help` lists them.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+WORKERS ?= 2
+NB ?= *
+BIN := .venv/bin
+READY := .venv/.installed
+# A training job is fastest with one thread a process (nbs/01_streams and the benchmarks tell why); two processes use both cores.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup demo test execute prepare clean export readme style docs dist
+.DEFAULT_GOAL := help
+
+help:      ## this list
+	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
+
+setup: $(READY)  ## the virtual environment .venv, at the versions of constraints.txt
+
+$(READY): settings.ini setup.py constraints.txt
+	@"$(or $(PYTHON),python3)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "sae_lit needs Python 3.11 or newer; '$(or $(PYTHON),python3)' is $$("$(or $(PYTHON),python3)" --version 2>&1 || true)."; \
+	  echo "Install one (on Debian or Ubuntu: apt install python3 python3-venv), or name one: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12"; exit 1; }
+	@echo "Setting up .venv: about 6 GB and a few minutes, once"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt pip setuptools wheel
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## train SAE-12 within five minutes, and make a folder to look at
+	$(BIN)/sae-lit demo
+
+test: $(READY)  ## every notebook and everything in tests/
+	MPLBACKEND=agg $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15 tests
+
+# Kernels draw inline pictures only where MPLBACKEND is unset. NB=02_twins runs one notebook, NB='0*' the data room.
+execute: $(READY)  ## run notebooks and keep their outputs (NB=02_twins runs one)
+	cd nbs && ls $(NB).ipynb | grep -v '^_' | xargs -n 1 -P 2 env -u MPLBACKEND -u IN_TEST \
+	  ../$(BIN)/jupyter-nbconvert --to notebook --execute --inplace --log-level WARN
+
+prepare: $(READY)  ## before a commit: export, execute (NB=02_twins), clean, README
+	$(MAKE) export
+	$(MAKE) execute
+	$(MAKE) clean
+	$(MAKE) export
+	$(MAKE) readme
+
+clean: $(READY)  ## take from the notebooks what changes from run to run
+	$(BIN)/python tools/clean.py
+
+export: $(READY)  ## write sae_lit/ from the notebooks
+	$(BIN)/nbdev_export
+
+readme: $(READY)  ## write README.md from nbs/index.ipynb
+	$(BIN)/python tools/readme.py
+
+style: $(READY)  ## a table of the notebooks: cells, lines a cell, checks, size, and what breaks the rules
+	$(BIN)/python tools/style.py
+
+docs: $(READY)  ## the notebooks as HTML pages, in _docs/
+	$(BIN)/python tools/docs.py
+
+dist: $(READY)  ## wheel and source archive, in dist/
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation

@@ -1,0 +1,83 @@
+"What must stay in step: notebooks, package and README; and the rules that make the notebooks readable."
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tools.clean import ROOT, cleaned, notebooks
+from tools.readme import LINK, readme
+from tools.style import problems
+
+PACKAGE = ROOT/"sae_lit"
+# Data flows from left to right: no room imports from one that comes after it.
+ROOMS = "data nets objectives models training sampling metrics alignment studies report bench cli".split()
+
+
+def modules(folder: Path) -> dict[str, str]:
+    "The Python files of the package under `folder`: path and text."
+    return {p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for p in sorted(folder.rglob("*.py"))}
+
+
+def test_package_is_what_the_notebooks_export(tmp_path: Path):
+    "Only `__init__.py` files are written by hand; everything else must come out of an export, and nothing more may lie there."
+    shutil.copy(ROOT/"settings.ini", tmp_path)
+    shutil.copytree(ROOT/"nbs", tmp_path/"nbs", ignore=lambda _, names: [n for n in names if "." in n and not n.endswith(".ipynb")])
+    for path in PACKAGE.rglob("__init__.py"):
+        (tmp_path/path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path/path.relative_to(ROOT))
+    export = subprocess.run([Path(sys.executable).with_name("nbdev_export")], cwd=tmp_path, capture_output=True, text=True)
+    assert export.returncode == 0, export.stderr
+    ours, exported = modules(PACKAGE), modules(tmp_path/"sae_lit")
+    assert not (orphans := sorted(ours.keys() - exported.keys())), f"no notebook exports {orphans}: delete them, then run `make export`"
+    stale = sorted(name for name in exported if ours.get(name) != exported[name])
+    assert not stale, f"not what the notebooks export: {stale}; run `make export`, or `nbdev_update` to keep an edit of a module"
+
+
+def test_module_headers_name_their_notebook():
+    for name, text in modules(PACKAGE).items():
+        if not (header := re.search(r"File to edit: (\S+?)\.?$", text, re.M)): continue
+        assert (PACKAGE/name).parent.joinpath(header[1]).resolve().exists(), f"{name} names {header[1]}, which is not there"
+
+
+def test_a_module_has_one_notebook():
+    exports = Counter(m for p in notebooks() for m in re.findall(r"#\|\s*default_exp\s+([\w.]+)", p.read_text(encoding="utf-8")))
+    assert not {name: n for name, n in exports.items() if n > 1}
+
+
+def test_rooms_import_only_from_rooms_before_them():
+    for name, text in modules(PACKAGE).items():
+        room = name.split("/")[0].removesuffix(".py")
+        if room not in ROOMS: continue
+        for node in ast.walk(ast.parse(text)):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for other in (n.split(".")[1] for n in names if n.startswith("sae_lit.")):
+                assert ROOMS.index(other) <= ROOMS.index(room), f"{name} imports from {other}, a room after its own"
+
+
+def test_readme_is_in_step():
+    assert (ROOT/"README.md").read_text(encoding="utf-8") == readme(), "README.md is not what nbs/index.ipynb makes: run `make readme`"
+
+
+def test_readme_links_lead_somewhere():
+    missing = [m[2] for m in LINK.finditer(readme()) if not (ROOT/m[2].split("#")[0]).exists()]
+    assert not missing, f"README.md links to {missing}, not there: correct nbs/index.ipynb"
+
+
+def test_map_is_complete():
+    index = (ROOT/"nbs/index.ipynb").read_text(encoding="utf-8")
+    assert not (absent := [p.name for p in notebooks() if p.stem != "index" and p.name not in index]), f"nbs/index.ipynb does not link {absent}"
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.stem)
+def test_notebook_is_clean(path: Path):
+    if path.read_text(encoding="utf-8") != cleaned(path): pytest.fail(f"{path.name} is not clean: run `make clean`", pytrace=False)
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.stem)
+def test_notebook_keeps_the_rules(path: Path):
+    if found := problems(path): pytest.fail("\n".join([path.name, *found]), pytrace=False)

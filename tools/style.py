@@ -1,0 +1,108 @@
+"""How the notebooks read: `python tools/style.py` prints a table of them, and below it what breaks the rules.
+
+`problems` holds the hard rules, which tests/test_tree.py enforces. The table shows the soft ones: a median of at most four lines a cell,
+and a visible check in at least a quarter of the code cells.
+"""
+import ast
+import re
+import sys
+from pathlib import Path
+from statistics import median
+
+import nbformat
+from nbformat import NotebookNode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools.clean import notebooks  # noqa: E402
+
+MAX_LINES, MAX_BYTES = 20, 1_000_000
+NOT_RUN = {"slow", "gpu", "notest", "eval:"}   # directives of cells that ordinary runs leave out
+PATH = re.compile(r"(?<![\w.~$}/])/(home|root|Users|work|tmp|mnt|var)/\w")
+PICTURE = re.compile(r'(?:!\[[^\]]*\]\(|<img[^>]*src=")(figures/[^)\s"]+)')
+SAVED = re.compile(r'''savefig\(f?["'](figures/[^"'{}]+)["']''')
+CHECK = re.compile(r"(?:^|[;:])\s*(assert\b|test_\w+\(|with (expect_fail|raises|pytest\.raises)\b|(\w+\.)*assert_\w+\()", re.M)
+SHOWN = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp, ast.Compare, ast.Tuple, ast.List, ast.Dict, ast.JoinedStr, ast.ListComp)
+
+
+def directives(source: str) -> set[str]:
+    "The words that start the `#|` lines of a cell."
+    return {line.split()[1] for line in source.splitlines() if re.match(r"#\|\s*\S", line) and len(line.split()) > 1}
+
+
+def python(source: str) -> str:
+    "The cell's source without magics and shell lines, ready for `ast`."
+    return "\n".join("" if re.match(r"\s*[%!]", line) else line for line in source.splitlines())
+
+
+def code_lines(source: str) -> int:
+    "Lines that a reader must follow: a signature counts as one, and neither blanks, comments, directives nor docstrings count."
+    lines = {i for i, line in enumerate(source.splitlines(), 1) if line.strip() and not line.lstrip().startswith("#")}
+    for node in ast.walk(ast.parse(python(source))):
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): continue
+        first = node.body[0]
+        lines -= set(range(node.lineno + 1, first.lineno))
+        if ast.get_docstring(node) is not None: lines -= set(range(first.lineno, first.end_lineno + 1)) - {node.lineno}
+    return len(lines)
+
+
+def texts(cell: NotebookNode) -> str:
+    "A cell's source and the text in its outputs, without embedded pictures."
+    shown = [cell.source]
+    for output in cell.get("outputs", []):
+        shown += [output.get("text", "")] + [v for kind, v in output.get("data", {}).items() if kind.startswith("text/")]
+        shown += output.get("traceback", [])
+    return re.sub(r"base64,[\w+/=\s]+", "", "\n".join(shown))
+
+
+def cell_problems(cell: NotebookNode) -> list[str]:
+    "The rules that a code cell breaks."
+    found, kinds = [], {o.output_type for o in cell.outputs}
+    pictures = any(kind.startswith("image/") for o in cell.outputs for kind in o.get("data", {}))
+    body = ast.parse(python(cell.source)).body
+    imports = [isinstance(node, (ast.Import, ast.ImportFrom)) for node in body]
+    if any(imports) and not all(imports): found.append("mixes imports with other code")
+    if (n := code_lines(cell.source)) > MAX_LINES: found.append(f"has {n} lines of code, more than {MAX_LINES}: split it")
+    if "error" in kinds: found.append("stores an error as its output: execute the notebook again")
+    if directives(cell.source) & NOT_RUN: return found
+    if "savefig(" in cell.source and "def " not in cell.source and not pictures: found.append("saves a figure that it does not show")
+    shows = body and isinstance(body[-1], ast.Expr) and not cell.source.rstrip().endswith(";") and (
+        isinstance(body[-1].value, SHOWN) or ast.unparse(body[-1].value).startswith("print("))
+    if shows and not cell.outputs: found.append("ends with something to show but stores no output: execute the notebook")
+    return found
+
+
+def problems(path: Path) -> list[str]:
+    "Every hard rule that the notebook at `path` breaks, with the place; empty for a good one."
+    nb, found = nbformat.read(path, as_version=4), []
+    if (size := path.stat().st_size) >= MAX_BYTES: found.append(f"is {size:,} bytes, {MAX_BYTES:,} or more: save smaller pictures")
+    first = nb.cells[0] if nb.cells else None
+    if not first or first.cell_type != "markdown" or not re.match(r"# \S.*\n+> \S", first.source):
+        found.append("must open with a markdown cell that has `# Title` and, below it, a `> promise`")
+    for i, cell in enumerate(nb.cells):
+        mine = []
+        if match := PATH.search(texts(cell)): mine.append(f"holds an absolute path ({match[0]}…)")
+        if cell.cell_type == "code":
+            try: mine += cell_problems(cell)
+            except SyntaxError as error: mine.append(f"is not Python: {error}")
+        for figure in PICTURE.findall(cell.source) + SAVED.findall(cell.source):
+            if not (path.parent/figure).exists() and not directives(cell.source) & NOT_RUN: mine.append(f"names {figure}, which is not there")
+        found += [f"cell {i} ({cell.source.strip().splitlines()[0][:60] if cell.source.strip() else 'empty'}): {what}" for what in mine]
+    return found
+
+
+def row(path: Path) -> str:
+    "One line of the table: cells, code lines a cell, checks, size."
+    cells = nbformat.read(path, as_version=4).cells
+    code = [c.source for c in cells if c.cell_type == "code"]
+    words = sum(len(c.source.split()) for c in cells if c.cell_type == "markdown")
+    lines = [code_lines(s) for s in code] or [0]
+    checks = sum(bool(CHECK.search(s)) for s in code)/max(len(code), 1)
+    marks = "".join(mark for mark, bad in (("  long cells", median(lines) > 4), ("  few checks", len(code) > 4 and checks < .25)) if bad)
+    return f"{path.stem:28}{len(cells):6}{len(code):6}{words:7}{median(lines):8.1f}{max(lines):5}{checks:8.0%}{path.stat().st_size/1000:8.0f}{marks}"
+
+
+if __name__ == "__main__":
+    print(f"{'notebook':28}{'cells':>6}{'code':>6}{'words':>7}{'median':>8}{'max':>5}{'checks':>8}{'kB':>8}")
+    for path in notebooks(): print(row(path))
+    broken = [f"{path.name}: {what}" for path in notebooks() for what in problems(path)]
+    print("\n".join(["", *broken]) if broken else "no rule broken")
