@@ -5,10 +5,8 @@
 # %% auto #0
 __all__ = ['to_png', 'Explorer', 'explore']
 
-# %% ../../nbs/52_explorer.ipynb #b3771e16
-from collections.abc import Callable
+# %% ../../nbs/52_explorer.ipynb #014178fe
 from io import BytesIO
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -102,11 +100,11 @@ def put(self: Explorer,
     self.quiet = True
     try:
         for d, slider in self.sliders.items():
-            ends = {'min': (low - flat)[d].item(), 'max': (high + flat)[d].item()}
-            with slider.hold_trait_notifications(): slider.set_trait('step', (ends['max'] - ends['min']) / 200)
-            slider.min, slider.max = min(slider.min, ends['min']), max(slider.max, ends['max']) # first wide enough for old and new
-            slider.value = z[d].item()
-            slider.min, slider.max = ends['min'], ends['max']
+            left, right = (low - flat)[d].item(), (high + flat)[d].item()
+            with slider.hold_sync(): # one message to the browser a slider
+                slider.min, slider.max = min(slider.min, left), max(slider.max, right) # room for the old value and the new one
+                slider.value = z[d].item()
+                slider.min, slider.max, slider.step = left, right, (right - left) / 200
     finally: self.quiet = False
     self.draw()
 
