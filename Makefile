@@ -5,7 +5,7 @@ WORKERS ?= 2
 NB ?= *
 BIN := .venv/bin
 READY := .venv/.installed
-# A training job is fastest with one thread a process (nbs/01_streams and the benchmarks tell why); two processes use both cores.
+# One thread a process is the faster default for training; two processes side by side use both cores.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup demo test execute prepare clean export readme style docs dist

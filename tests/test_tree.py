@@ -54,7 +54,8 @@ def test_rooms_import_only_from_rooms_before_them():
         room = name.split("/")[0].removesuffix(".py")
         if room not in ROOMS: continue
         for node in ast.walk(ast.parse(text)):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if not isinstance(node, (ast.Import, ast.ImportFrom)): continue
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             for other in (n.split(".")[1] for n in names if n.startswith("sae_lit.")):
                 assert ROOMS.index(other) <= ROOMS.index(room), f"{name} imports from {other}, a room after its own"
 
@@ -70,7 +71,8 @@ def test_readme_links_lead_somewhere():
 
 def test_map_is_complete():
     index = (ROOT/"nbs/index.ipynb").read_text(encoding="utf-8")
-    assert not (absent := [p.name for p in notebooks() if p.stem != "index" and p.name not in index]), f"nbs/index.ipynb does not link {absent}"
+    absent = [p.name for p in notebooks() if p.stem != "index" and p.name not in index]
+    assert not absent, f"nbs/index.ipynb does not link {absent}"
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.stem)

@@ -23,7 +23,8 @@ def notebooks(folder: Path = ROOT/"nbs") -> list[Path]:
 
 def lasting(output: dict) -> bool:
     "Whether `output` means something to a reader of the file: neither a live widget nor a progress bar."
-    bar = output.get("name") == "stderr" and "\r" in "".join(output["text"])
+    said = "".join(output["text"]) if output.get("name") == "stderr" else None
+    bar = said is not None and ("\r" in said or not said.strip())
     return not bar and WIDGET not in output.get("data", {})
 
 

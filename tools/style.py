@@ -45,6 +45,11 @@ def code_lines(source: str) -> int:
     return len(lines)
 
 
+def imports_only(node: ast.stmt) -> bool:
+    "Whether a statement imports and does nothing else, `if TYPE_CHECKING: import …` included."
+    return isinstance(node, (ast.Import, ast.ImportFrom)) or isinstance(node, (ast.If, ast.Try)) and all(map(imports_only, node.body))
+
+
 def texts(cell: NotebookNode) -> str:
     "A cell's source and the text in its outputs, without embedded pictures."
     shown = [cell.source]
@@ -59,7 +64,7 @@ def cell_problems(cell: NotebookNode) -> list[str]:
     found, kinds = [], {o.output_type for o in cell.outputs}
     pictures = any(kind.startswith("image/") for o in cell.outputs for kind in o.get("data", {}))
     body = ast.parse(python(cell.source)).body
-    imports = [isinstance(node, (ast.Import, ast.ImportFrom)) for node in body]
+    imports = [imports_only(node) for node in body]
     if any(imports) and not all(imports): found.append("mixes imports with other code")
     if (n := code_lines(cell.source)) > MAX_LINES: found.append(f"has {n} lines of code, more than {MAX_LINES}: split it")
     if "error" in kinds: found.append("stores an error as its output: execute the notebook again")
@@ -84,9 +89,10 @@ def problems(path: Path) -> list[str]:
         if cell.cell_type == "code":
             try: mine += cell_problems(cell)
             except SyntaxError as error: mine.append(f"is not Python: {error}")
-        for figure in PICTURE.findall(cell.source) + SAVED.findall(cell.source):
-            if not (path.parent/figure).exists() and not directives(cell.source) & NOT_RUN: mine.append(f"names {figure}, which is not there")
-        found += [f"cell {i} ({cell.source.strip().splitlines()[0][:60] if cell.source.strip() else 'empty'}): {what}" for what in mine]
+        figures = set() if directives(cell.source) & NOT_RUN else {*PICTURE.findall(cell.source), *SAVED.findall(cell.source)}
+        mine += [f"names {figure}, which is not there" for figure in sorted(figures) if not (path.parent/figure).exists()]
+        start = (cell.source.strip() or "empty").splitlines()[0][:60]
+        found += [f"cell {i} ({start}): {what}" for what in mine]
     return found
 
 
@@ -97,8 +103,9 @@ def row(path: Path) -> str:
     words = sum(len(c.source.split()) for c in cells if c.cell_type == "markdown")
     lines = [code_lines(s) for s in code] or [0]
     checks = sum(bool(CHECK.search(s)) for s in code)/max(len(code), 1)
-    marks = "".join(mark for mark, bad in (("  long cells", median(lines) > 4), ("  few checks", len(code) > 4 and checks < .25)) if bad)
-    return f"{path.stem:28}{len(cells):6}{len(code):6}{words:7}{median(lines):8.1f}{max(lines):5}{checks:8.0%}{path.stat().st_size/1000:8.0f}{marks}"
+    marks = ["long cells"]*(median(lines) > 4) + ["few checks"]*(len(code) > 4 and checks < .25)
+    counts = f"{len(cells):6}{len(code):6}{words:7}{median(lines):8.1f}{max(lines):5}{checks:8.0%}{path.stat().st_size/1000:8.0f}"
+    return f"{path.stem:28}{counts}  {', '.join(marks)}".rstrip()
 
 
 if __name__ == "__main__":

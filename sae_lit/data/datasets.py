@@ -27,7 +27,7 @@ class ImageDataset(Dataset):
     ):
         self.name, self.image_shape, self.factor_space = name, tuple(image_shape), factor_space
         self.storage_size, self.rows, self.part_name = int(size), None, None
-        self.device = torch.device('cpu')
+        self.device, self.loaded_as = torch.device('cpu'), None  # `load_data` notes here how to get the same data again
 
     def _read(self, rows: torch.Tensor) -> torch.Tensor: raise NotImplementedError
     def _label(self, rows: torch.Tensor) -> torch.Tensor: return self.factor_space.to_factors(rows)

@@ -7,10 +7,11 @@ __all__ = ['SHAPES3D', 'SHAPES3D_VALUES', 'HUES', 'SKY', 'LAMP', 'DSPRITES', 'DS
            'hit_disc', 'hit_box', 'nearest', 'hit_object', 'camera_rays', 'diffuse', 'shadow', 'shade', 'cache_folder',
            'cached', 'Shapes3DTwin', 'atomically', 'sprite', 'DSpritesTwin', 'write_npz']
 
-# %% ../../nbs/02_twins.ipynb #ac77d8ac
+# %% ../../nbs/02_twins.ipynb #0405f085
 import colorsys
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Callable
 
@@ -20,7 +21,7 @@ import torch
 from fastcore.basics import patch
 
 from .datasets import ImageDataset
-from .factors import FactorSpace
+from .factors import FactorSpace, as_index
 
 # %% ../../nbs/02_twins.ipynb #63aaf3f6
 SHAPES3D = FactorSpace(['floor hue', 'wall hue', 'object hue', 'scale', 'shape', 'orientation'], [10, 10, 10, 8, 4, 15])
@@ -229,7 +230,7 @@ def uint8(self: Shapes3DTwin,
     batch: int = 256,  # pictures rendered at a time
 ) -> np.ndarray:  # uint8 `[N, H, W, 3]`, channels last as in the published file
     "Pictures as bytes."
-    rows = torch.arange(len(self))[index] if isinstance(index, slice) else torch.as_tensor(index).reshape(-1)
+    rows = as_index(index, len(self))
     out = np.empty((len(rows), *self.image_shape[1:], 3), np.uint8)
     for i in range(0, len(rows), batch):
         pictures = self.images(rows[i:i + batch]).mul(255).round().to(torch.uint8)
@@ -270,7 +271,7 @@ def sprite(
     at = ((np.arange(size * rays) + .5) / rays - size / 2) / (11 * scale)
     x, y = np.meshgrid(at, -at)
     x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    if shape == 0: inside = np.maximum(np.abs(x), np.abs(y)) < .9
+    if shape == 0: inside = np.maximum(np.abs(x), np.abs(y)) < .88
     elif shape == 1: inside = (x / 1.3)**2 + (y / .75)**2 < 1
     else: inside = (x**2 + (y + .05)**2 - 1)**3 < x**2 * (y + .05)**3
     return (inside.reshape(size, rays, size, rays).mean((1, 3)) > .5).astype(np.uint8)
@@ -302,9 +303,6 @@ class DSpritesTwin(ImageDataset):
         return torch.nn.functional.adaptive_avg_pool2d(picture, self.image_shape[1])
 
     def _read(self, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.to_factors(rows))
-
-# %% ../../nbs/02_twins.ipynb #6ce51700
-import zipfile
 
 # %% ../../nbs/02_twins.ipynb #04375fc9
 def write_npz(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
 from ..data.datasets import ImageDataset
-from .hybrid import HybridSampler, device_of, encode, evaluating
+from .hybrid import HybridSampler, bank_of, device_of, encode, evaluating
 from .traversal import latent_labels
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Explorer:
         bank: Tensor | None = None, # Defines the ranges, [N, D]; None: `model.bank`, or 128 training pictures
         size: int = 256, # Pixels of a picture on the screen
     ):
-        bank = getattr(model, 'bank', None) if bank is None else bank
+        bank = bank_of(model) if bank is None else bank
         if bank is None and data is None: raise ValueError("nothing to explore: the model carries no bank, so pass data= or bank=")
         if bank is None: bank = encode(model, data, n=min(128, len(data.part('train'))), seed=seed)
         self.model, self.data, self.size = model, data, size

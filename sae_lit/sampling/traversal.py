@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
-from .hybrid import device_of, evaluating
+from .hybrid import bank_of, device_of, evaluating
 
 # %% ../../nbs/51_traversal.ipynb #bb2b2b6e
 def traverse(
@@ -50,7 +50,7 @@ def observed_paths(
     steps: int, # 2 or more
 ) -> Tensor: # [len(dims), steps]
     "Evenly spaced values from the minimum to the maximum of each latent in the bank."
-    bank = getattr(model, 'bank', None) if bank is None else bank
+    bank = bank_of(model) if bank is None else bank
     if bank is None: raise ValueError("no bank: the model carries none, so pass bank=encode(model, data), or values=")
     if steps < 2: raise ValueError(f"steps={steps}; a traversal needs 2 or more")
     low, high = bank.amin(0)[dims, None], bank.amax(0)[dims, None]
