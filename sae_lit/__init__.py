@@ -1,1 +1,30 @@
 __version__ = "0.0.1"
+
+from importlib import import_module as _import
+from typing import TYPE_CHECKING as _EDITOR
+
+_HOME = {"load_data": "data.catalog", "list_data": "data.catalog", "build": "models.zoo", "list_models": "models.zoo", "load_model": "models.zoo",
+         "fit": "training.fit", "encode": "sampling.hybrid", "HybridSampler": "sampling.hybrid", "traverse": "sampling.traversal",
+         "explore": "sampling.explorer", "evaluate": "metrics.evaluation"}
+_ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "report"]
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    "Load a name when it is first used, so that `import sae_lit` and `sae-lit --help` do not wait for PyTorch (PEP 562)."
+    if name not in _HOME and name not in _ROOMS: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = _import(f"{__name__}.{name}") if name in _ROOMS else getattr(_import(f"{__name__}.{_HOME[name]}"), name)
+    return globals().setdefault(name, value)
+
+
+def __dir__() -> list[str]: return sorted({*globals(), *_HOME, *_ROOMS})
+
+
+if _EDITOR:  # for completion in editors
+    from .data.catalog import list_data, load_data
+    from .metrics.evaluation import evaluate
+    from .models.zoo import build, list_models, load_model
+    from .sampling.explorer import explore
+    from .sampling.hybrid import HybridSampler, encode
+    from .sampling.traversal import traverse
+    from .training.fit import fit

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['BatchStream']
 
-# %% ../../nbs/04_streams.ipynb #2984f26f
+# %% ../../nbs/04_streams.ipynb #e26e8ce2
 import torch
+from fastcore.basics import patch
 
 # %% ../../nbs/04_streams.ipynb #b389de2f
 class BatchStream:
@@ -27,20 +28,24 @@ class BatchStream:
         self.steps_per_epoch = size // batch_size
         self._epoch, self._order = None, None
 
-    def _permutation(self, epoch: int) -> torch.Tensor:
-        if epoch != self._epoch:
-            # the two numbers are mixed by a generator of their own: seed 1, epoch 0 must not repeat seed 0, epoch 1
-            root = torch.Generator().manual_seed(self.seed)
-            key = torch.randint(2**62, (epoch + 1,), generator=root)[-1].item()
-            self._order = torch.randperm(self.size, generator=torch.Generator().manual_seed(key))
-            self._epoch = epoch
-        return self._order
+# %% ../../nbs/04_streams.ipynb #cac42874
+@patch
+def _permutation(self: BatchStream, epoch: int) -> torch.Tensor:
+    "The shuffle of one epoch."
+    if epoch != self._epoch:
+        root = torch.Generator().manual_seed(self.seed)
+        key = torch.randint(2**62, (epoch + 1,), generator=root)[-1].item()
+        self._order = torch.randperm(self.size, generator=torch.Generator().manual_seed(key))
+        self._epoch = epoch
+    return self._order
 
-    def batch(self,
-        step: int,  # 0, 1, 2, ...
-    ) -> torch.Tensor:  # int64 `[batch_size / world]`
-        "This process's rows of the given step; ValueError if the step is negative."
-        if step < 0: raise ValueError(f"step={step}: expected 0 or more")
-        epoch, position = divmod(step, self.steps_per_epoch)
-        whole = self._permutation(epoch)[position * self.batch_size:(position + 1) * self.batch_size]
-        return whole[self.rank::self.world]
+# %% ../../nbs/04_streams.ipynb #c7d9301b
+@patch
+def batch(self: BatchStream,
+    step: int,  # 0, 1, 2, ...
+) -> torch.Tensor:  # int64 `[batch_size / world]`
+    "This process's rows of the given step; ValueError if the step is negative."
+    if step < 0: raise ValueError(f"step={step}: expected 0 or more")
+    epoch, position = divmod(step, self.steps_per_epoch)
+    whole = self._permutation(epoch)[position * self.batch_size:(position + 1) * self.batch_size]
+    return whole[self.rank::self.world]

@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['SHAPES3D', 'SHAPES3D_VALUES', 'HUES', 'SKY', 'LAMP', 'DSPRITES', 'DSPRITES_VALUES', 'hit_sphere', 'hit_tube',
            'hit_disc', 'hit_box', 'nearest', 'hit_object', 'camera_rays', 'diffuse', 'shadow', 'shade', 'cache_folder',
-           'cached', 'Shapes3DTwin', 'atomically', 'sprite', 'DSpritesTwin', 'write_npz']
+           'atomically', 'cached', 'Shapes3DTwin', 'sprite', 'DSpritesTwin', 'write_npz']
 
-# %% ../../nbs/02_twins.ipynb #0405f085
+# %% ../../nbs/02_twins.ipynb #c0edc9cb
 import colorsys
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Callable
@@ -155,6 +154,23 @@ def cache_folder() -> Path:
     "Where made files are kept: `$SAE_LIT_CACHE`, else `~/.cache/sae_lit`."
     return Path(os.environ.get('SAE_LIT_CACHE') or Path.home() / '.cache' / 'sae_lit')
 
+# %% ../../nbs/02_twins.ipynb #f19447f0
+def atomically(
+    path: str | Path,  # where the file belongs
+    write: Callable[[Path], None],  # writes it to the path it is given
+) -> Path:  # the path
+    "Let `write` write to a temporary name beside `path`, then rename: there is never half a file under `path`."
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
 # %% ../../nbs/02_twins.ipynb #f23bdad6
 def cached(
     name: str,  # file name without ending; changes whenever the content does
@@ -168,10 +184,9 @@ def cached(
         if array.shape == shape: return array
     except (OSError, ValueError, EOFError): pass                # not there, or cut short: make it again
     array = make()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix='.tmp', delete=False) as f: np.save(f, array)
-        os.replace(f.name, path)
+    def fill(temporary: Path) -> None:
+        with open(temporary, 'wb') as f: np.save(f, array)
+    try: atomically(path, fill)
     except OSError: pass                                        # no cache, no harm
     return array
 
@@ -207,21 +222,6 @@ class Shapes3DTwin(ImageDataset):
         return torch.bmm(colour, shading).clamp_(max=1).unflatten(2, self.image_shape[1:])
 
     def _read(self, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.to_factors(rows))
-
-# %% ../../nbs/02_twins.ipynb #f19447f0
-def atomically(
-    path: str | Path,  # where the file belongs
-    write: Callable[[Path], None],  # writes it to the path it is given
-) -> Path:  # the path
-    "Let `write` write to a temporary name beside `path`, then rename: there is never half a file under `path`."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally: temporary.unlink(missing_ok=True)
-    return path
 
 # %% ../../nbs/02_twins.ipynb #ef6ab235
 @patch

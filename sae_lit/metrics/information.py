@@ -16,17 +16,18 @@ def as_arrays(
     codes: ArrayLike | Tensor, # Real numbers, [N, D]
     factors: ArrayLike | Tensor, # Whole numbers of any kind, [N, F]
 ) -> tuple[np.ndarray, np.ndarray]: # Codes [N, D] float, factors [N, F] int64
-    "Check and convert what a metric is given. Raises ValueError for wrong shapes, NaN or infinite codes, factors that are not whole numbers."
+    "Check and convert. Raises ValueError for wrong shapes, NaN or infinite codes, and factors that are not whole numbers."
     codes, factors = (a.detach().cpu() if isinstance(a, Tensor) else a for a in (codes, factors))
     codes = np.asarray(codes.float() if isinstance(codes, Tensor) and codes.itemsize < 4 else codes) # numpy knows no bfloat16
     factors = np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not codes.size or not factors.size:
-        raise ValueError(f"codes have shape {codes.shape} and factors {factors.shape}; expected [N, D] and [N, F] with the same N, none empty")
+        raise ValueError(f"codes have shape {codes.shape}, factors {factors.shape}; expected [N, D] and [N, F] with the same N, none empty")
     if bad := np.flatnonzero(~np.isfinite(codes).all(0)).tolist():
         raise ValueError(f"latents {bad} hold NaN or infinite values; check the model, or drop these columns")
     whole = factors.astype(np.int64)
     if not np.array_equal(whole, factors):
-        raise ValueError(f"factors {np.flatnonzero((whole != factors).any(0)).tolist()} are not whole numbers; cut continuous factors into classes first")
+        bad = np.flatnonzero((whole != factors).any(0)).tolist()
+        raise ValueError(f"factors {bad} are not whole numbers; cut continuous factors into classes first")
     return codes, whole
 
 # %% ../../nbs/60_information.ipynb #ffe042b7
@@ -89,12 +90,13 @@ def mig(
 ) -> float: # 0 to 1
     """Mutual information gap (Chen et al. 2018), the value of disentanglement_lib's metrics/mig.py.
 
-    With one latent the second best knows nothing: the gap is the first one's information. Factors that take one value only are left out of the mean.
-    Raises ValueError if all factors do, and as `as_arrays` does."""
+    With one latent the second best knows nothing: the gap is the first one's information.
+    Factors that take one value only are left out of the mean. Raises ValueError if all factors do, and as `as_arrays` does."""
     codes, factors = as_arrays(codes, factors)
     classes = as_classes(factors)
     varies = classes.max(0) > 0
-    if not varies.any(): raise ValueError(f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure")
+    if not varies.any():
+        raise ValueError(f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure")
     classes = classes[:, varies]
     ranked = np.sort(information(joint_counts(discretise(codes, bins), classes)), axis=0)[::-1]
     second = ranked[1] if len(ranked) > 1 else 0.

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
 from ..data.datasets import ImageDataset
-from .hybrid import HybridSampler, bank_of, device_of, encode, evaluating
+from ..models.codes import bank_of, device_of, encode, evaluating
+from .hybrid import HybridSampler
 from .traversal import latent_labels
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Explorer:
         if bank is None and data is None: raise ValueError("nothing to explore: the model carries no bank, so pass data= or bank=")
         if bank is None: bank = encode(model, data, n=min(128, len(data.part('train'))), seed=seed)
         self.model, self.data, self.size = model, data, size
-        self.sampler = HybridSampler(bank, model.groups)
+        self.sampler = HybridSampler(bank.to(device_of(model)), model.groups)
         self.seeds = torch.Generator().manual_seed(seed)
         self.quiet = False # True while the sliders are set by the program, so that it draws once
         self.build()
@@ -90,6 +91,7 @@ def on_move(self: Explorer, change: dict) -> None:
     "Called by ipywidgets when a slider has a new value."
     if not self.quiet: self.draw()
 
+# %% ../../nbs/52_explorer.ipynb #85c25e50
 @patch
 def put(self: Explorer,
     z: Tensor, # [D]
@@ -108,12 +110,25 @@ def put(self: Explorer,
     finally: self.quiet = False
     self.draw()
 
-# %% ../../nbs/52_explorer.ipynb #9be581eb
+# %% ../../nbs/52_explorer.ipynb #2beabf32
+@patch
+def next_number(self: Explorer,
+    below: int, # 1 or more
+) -> int: # 0 to below - 1
+    "The next number of this explorer's own random sequence."
+    return int(torch.randint(below, (1,), generator=self.seeds))
+
 @patch
 def hybrid(self: Explorer) -> None:
     "Button: every variable from another picture of the bank."
     self.put(self.sampler(1, seed=self.next_number(2**31))[0])
 
+@patch
+def reset(self: Explorer) -> None:
+    "Button: back to the latent of the original."
+    self.put(self.start)
+
+# %% ../../nbs/52_explorer.ipynb #49deebf4
 @patch
 def another(self: Explorer) -> None:
     "Button: a picture of the data, or a latent of the bank where there is no data, and the sliders where the encoder puts it."
@@ -126,18 +141,6 @@ def another(self: Explorer) -> None:
             self.start = self.model.encode(picture[None].to(device_of(self.model)))[0]
     self.original.value = to_png(picture, self.size)
     self.put(self.start)
-
-@patch
-def reset(self: Explorer) -> None:
-    "Button: back to the latent of the original."
-    self.put(self.start)
-
-@patch
-def next_number(self: Explorer,
-    below: int, # 1 or more
-) -> int: # 0 to below - 1
-    "The next number of this explorer's own random sequence."
-    return int(torch.randint(below, (1,), generator=self.seeds))
 
 # %% ../../nbs/52_explorer.ipynb #9f928278
 def explore(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
-from .hybrid import bank_of, device_of, evaluating
+from ..models.codes import bank_of, device_of, evaluating
 
 # %% ../../nbs/51_traversal.ipynb #bb2b2b6e
 def traverse(

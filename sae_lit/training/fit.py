@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from ..data.datasets import ImageDataset
 from ..data.streams import BatchStream
-from ..models.autoencoder import Autoencoder, encode
+from ..models.autoencoder import Autoencoder
+from ..models.codes import encode, evaluating
 from ..objectives.reconstruction import bernoulli, entropy, mean_squared_error
 from .runs import Run, load_checkpoint, save_checkpoint, versions
 
@@ -133,7 +134,7 @@ def __init__(self: Trainer, model: Autoencoder, data: ImageDataset, out: str | P
     objective = torch.compile(Objective(model)) if recipe.compile else Objective(model)
     adam = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas, fused=True)
     self.objective, self.optimizer = self.accelerator.prepare(objective, adam)
-    config = {"model": model.spec, "data": data.loaded_as, "recipe": asdict(recipe), "versions": versions()}
+    config = {"model": model.spec, "data": data.loaded_as, "recipe": asdict(recipe), "versions": versions() | {"processes": str(self.accelerator.num_processes)}}
     self.run = Run(model, Path(out) if out else None, config=config)
 
 # %% ../../nbs/41_fit.ipynb #5d270aa3
@@ -162,10 +163,11 @@ def after(self: Trainer, step: int, loss: Tensor, terms: dict[str, Tensor]) -> N
     r, last = self.recipe, step == self.recipe.steps
     due = lambda every: every and (step % every == 0 or last)
     if due(r.log_every) or due(r.checkpoint_every):
-        value = self.accelerator.reduce(loss, "mean").item()
+        mean = {k: v.item() for k, v in self.accelerator.reduce({"loss": loss, **{k: v.detach() for k, v in terms.items()}}, "mean").items()}
+        value = mean["loss"]
         if not math.isfinite(value): raise ValueError(f"the loss became {value} at step {step}; lower lr={r.lr}, lengthen warmup={r.warmup}, or look for NaN in the data")
         self.bar.set_postfix(loss=f"{value:.1f}", **{"images/s": f"{self.speed(step):.0f}"})
-        entry = {"step": step, "loss": value, **{k: float(v) for k, v in terms.items()}, "lr": learning_rate(step - 1, r)}
+        entry = {"step": step, **mean, "lr": learning_rate(step - 1, r)}
         if due(r.evaluate_every): entry |= self.look(step)
         if self.main and due(r.log_every): self.log(entry)
     if self.run.folder and self.main and due(r.checkpoint_every): save_checkpoint(self.run.folder, self.model, self.optimizer, step)
@@ -184,19 +186,17 @@ def speed(self: Trainer, step: int) -> float:
     first, start = self.began
     return (step - first) * self.recipe.batch_size / max(time.monotonic() - start, 1e-9)
 
-# %% ../../nbs/41_fit.ipynb #2605df70
+# %% ../../nbs/41_fit.ipynb #0c0b4d9e
 @patch
-@torch.no_grad()
 def look(self: Trainer, step: int) -> dict[str, float]:
     "Validation scores, and a grid of pictures (upper rows) and reconstructions (lower rows)"
-    self.model.eval()
     x = place(self.val.images(torch.arange(min(500, len(self.val)))), self.accelerator.device)
-    out = self.model(x)
-    y = self.model.decode(out.code.mean)
+    with evaluating(self.model):
+        out = self.model(x)
+        y = self.model.decode(out.code.mean)
     scores = {"val_mse": mean_squared_error(y, x).mean().item()}
     if x.dim() == 4: scores["val_excess"] = (bernoulli(out.logits, x) - entropy(x)).mean().item()
     if self.run.folder and self.main and x.dim() == 4: save_grid(self.run.folder / "figures" / f"step-{step:08d}.png", x[:16], y[:16])
-    self.model.train()
     return scores
 
 # %% ../../nbs/41_fit.ipynb #6f0dd25f

@@ -62,7 +62,7 @@ def save_checkpoint(
     except (OSError, SafetensorError) as e:
         last = max(path.parent.glob("step-*"), default=None)
         raise OSError(f"cannot write the checkpoint {path}: {e}. Free space or choose another folder, then resume; last good checkpoint: {last}") from e
-    for old in sorted(path.parent.glob("step-*"))[:-2]: old.unlink()
+    for old in [*sorted(path.parent.glob("step-*"))[:-2], *path.parent.glob(".step-*")]: old.unlink()  # a killed process may leave a temporary file
     return path
 
 # %% ../../nbs/40_runs.ipynb #8b2dddcb
