@@ -4,7 +4,7 @@ from importlib import import_module as _import
 from typing import TYPE_CHECKING as _EDITOR
 
 _HOME = {"load_data": "data.catalog", "list_data": "data.catalog", "build": "models.zoo", "list_models": "models.zoo", "load_model": "models.zoo",
-         "fit": "training.fit", "encode": "sampling.hybrid", "HybridSampler": "sampling.hybrid", "traverse": "sampling.traversal",
+         "fit": "training.fit", "encode": "models.codes", "HybridSampler": "sampling.hybrid", "traverse": "sampling.traversal",
          "explore": "sampling.explorer", "evaluate": "metrics.evaluation"}
 _ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "report"]
 __all__ = list(_HOME)
@@ -23,8 +23,9 @@ def __dir__() -> list[str]: return sorted({*globals(), *_HOME, *_ROOMS})
 if _EDITOR:  # for completion in editors
     from .data.catalog import list_data, load_data
     from .metrics.evaluation import evaluate
+    from .models.codes import encode
     from .models.zoo import build, list_models, load_model
     from .sampling.explorer import explore
-    from .sampling.hybrid import HybridSampler, encode
+    from .sampling.hybrid import HybridSampler
     from .sampling.traversal import traverse
     from .training.fit import fit

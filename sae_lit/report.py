@@ -21,8 +21,9 @@ from matplotlib.figure import Figure
 from .data.datasets import ImageDataset
 from .metrics.evaluation import Scores
 from .models.autoencoder import Autoencoder, replace
+from .models.codes import device_of, evaluating
 from .models.zoo import load_model
-from .sampling.hybrid import HybridSampler, device_of, encode, evaluating
+from .sampling.hybrid import HybridSampler
 from .sampling.traversal import plot_grid, plot_traversal, traverse
 from .training.runs import Run
 
@@ -135,7 +136,8 @@ figure { margin: 0 } img { display: block; max-width: 100%; height: auto }
 th, td { padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line) }
 td:nth-child(2) { font-variant-numeric: tabular-nums; white-space: nowrap } td:nth-child(3) { color: var(--soft) }
 pre { overflow-x: auto; padding: .9rem 1rem; background: var(--wash); border-radius: .5rem; font-size: .85rem; line-height: 1.45 }
-@media (max-width: 36rem) { body { font-size: 16px } dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .4rem } }
+@media (max-width: 36rem) { body { font-size: 16px } dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .4rem }
+  figure { overflow-x: auto } img { max-width: none; width: 36rem } }
 </style>
 </head>
 <body>
@@ -254,7 +256,7 @@ def compose(
         section("Hybrid samples", "New pictures: each variable takes its value from another training picture.", figure("samples", "A sheet of hybrid samples")),
         section("Traversals", "One latent at a time moves over its observed range, all others stay. S1 enters the decoder first.",
                 figure("traversals", "A row of pictures for each latent")),
-        section("Scores", "On pictures kept apart from training; disentanglement scores are between 0 and 1.", rows(scores.table())),
+        section("Scores", "Reconstruction on pictures kept apart from training; MIG and DCI, between 0 and 1, on codes of pictures with known factors.", rows(scores.table())),
         section("Learning curve", "What the training logged.", figure("history", "Training loss and validation error over steps")),
         section("Go on", "Load this model, and move its latents with sliders:", f"<pre>{html.escape(code(folder, data, run.model.latent_dim))}</pre>")]
     head = facts(run.model, data, run.history[-1]["step"], seconds)

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 # %% ../../nbs/10_blocks.ipynb #7d57bf71
 class _CpuMish(torch.autograd.Function):
-    "Mish through one exponential; saves only its input, so that memory stays that of any pointwise function"
+    "Mish through one sigmoid; saves only its input, so that memory stays that of any pointwise function"
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        e = x.clamp(max=20.).exp_()  # beyond 20, tanh(softplus(x)) is 1 in float32
-        n = e * (e + 2)
-        return n.div_(n + 2).mul_(x)
+        p = x.sigmoid()
+        r = (2 - p).mul_(p)
+        return (2 - r).reciprocal_().mul_(r).mul_(x)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None: ctx.save_for_backward(*inputs)
@@ -30,10 +30,15 @@ class _CpuMish(torch.autograd.Function):
 @staticmethod
 def _mish_backward(ctx, grad: Tensor) -> Tensor:
     x, = ctx.saved_tensors
-    e = x.clamp(max=20.).exp()
-    n = e * (e + 2)
-    t = n / (n + 2)
-    return grad * torch.addcmul(t, x * (1 - t * t), e / (1 + e))
+    p = x.sigmoid()
+    if torch.is_grad_enabled():
+        r = p * (2 - p)
+        v = 1 / (2 - r)
+        return grad * v * (r + 4 * x * p * (1 - r) * v)
+    r = (2 - p).mul_(p)
+    v = (2 - r).reciprocal_()
+    s = p.mul_(x).mul_(v).mul_(1 - r)
+    return r.add_(s, alpha=4).mul_(v).mul_(grad)
 
 _CpuMish.backward = _mish_backward
 

@@ -23,7 +23,7 @@ from ..data.streams import BatchStream
 from ..models.autoencoder import Autoencoder
 from ..models.codes import encode, evaluating
 from ..objectives.reconstruction import bernoulli, entropy, mean_squared_error
-from .runs import Run, load_checkpoint, save_checkpoint, versions
+from .runs import Run, load_checkpoint, save_checkpoint, versions, writing
 
 # %% ../../nbs/41_fit.ipynb #4a81f90d
 @dataclass(frozen=True)
@@ -207,21 +207,23 @@ def save_grid(
     "Write rows of pictures below one another as a PNG, enlarged to about 48 pixels a picture"
     from torchvision.utils import make_grid
     from torchvision.transforms.functional import to_pil_image
-    path.parent.mkdir(parents=True, exist_ok=True)
     grid = make_grid(torch.cat([r.detach().cpu().float() for r in rows]), nrow=len(rows[0]), padding=1)
     scale = max(1, 48 // rows[0].shape[-1])
-    to_pil_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2)).save(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        to_pil_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2)).save(path)
 
 @patch
 def log(self: Trainer, entry: dict) -> None:
     "One line of the history, and the same for TensorBoard"
     self.run.record(entry)
     if self.run.folder is None: return
-    if not hasattr(self, "board"):
-        from torch.utils.tensorboard import SummaryWriter
-        self.board = SummaryWriter(self.run.folder / "tensorboard", purge_step=entry["step"])
-    for name, value in entry.items():
-        if name != "step": self.board.add_scalar(name, value, entry["step"])
+    with writing(self.run.folder / "tensorboard"):
+        if not hasattr(self, "board"):
+            from torch.utils.tensorboard import SummaryWriter
+            self.board = SummaryWriter(self.run.folder / "tensorboard", purge_step=entry["step"])
+        for name, value in entry.items():
+            if name != "step": self.board.add_scalar(name, value, entry["step"])
 
 # %% ../../nbs/41_fit.ipynb #1d9ac383
 @patch
@@ -229,7 +231,8 @@ def finish(self: Trainer) -> Run:
     "Fill the bank, save the model, hand over the run"
     self.model.eval()
     self.model.bank = encode(self.model, self.train, n=min(128, len(self.train)), seed=self.recipe.seed)
-    if self.run.folder and self.main and self.model.spec: self.model.save_pretrained(self.run.folder / "model")
+    if self.run.folder and self.main and self.model.spec:
+        with writing(self.run.folder / "model"): self.model.save_pretrained(self.run.folder / "model")
     if hasattr(self, "board"): self.board.close()
     self.accelerator.wait_for_everyone()
     return self.run

@@ -1,0 +1,180 @@
+"The command line as a person uses it: help, a whole chain of commands, the demo, and one clear line for every mistake."
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sae_lit.cli import COMMANDS, main
+from tests.conftest import command
+
+SAE_LIT = Path(sys.executable).with_name("sae-lit")
+TINY = "train --model sae-2 --data digits --resolution 8 --steps 40 --batch-size 16".split()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    "A finished run."
+    folder = tmp_path_factory.mktemp("runs")/"digits"
+    assert main([*TINY, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS), *(["data", name] for name in ("list", "check", "write-twin"))], ids=" ".join)
+def test_help(words: list[str], capsys):
+    with pytest.raises(SystemExit) as end: main([*words, "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert "usage: sae-lit" in said and "{None}" not in said
+    if not words: assert all(name in said for name in COMMANDS)
+
+
+def test_help_loads_no_torch(tmp_path: Path):
+    script = "import sys, sae_lit.cli as c\ntry: c.main(['train', '--help'])\nexcept SystemExit: print('loaded', 'torch' in sys.modules)"
+    assert command(sys.executable, "-c", script, cwd=tmp_path).splitlines()[-1] == "loaded False"
+
+
+def test_names_are_loaded_when_used(tmp_path: Path):
+    script = "import sys, sae_lit as sl\nassert 'torch' not in sys.modules\nassert set(sl.__all__) <= set(dir(sl))\nfor n in sl.__all__: assert callable(getattr(sl, n)), n"
+    command(sys.executable, "-c", script + "\nsl.metrics.mig", cwd=tmp_path)
+    import sae_lit
+    with pytest.raises(AttributeError, match="nothing_of_this_name"): sae_lit.nothing_of_this_name
+
+
+MISTAKES = {  # words, and what the error must name
+    "train --model sae12": "did you mean sae-12",
+    "train --data shapes3d-twn": "did you mean 'shapes3d-twin'",
+    "train --resolution 4": "resolution=4",
+    "train --data digits --resolution 12": "resolution=12",
+    "train --steps -1": "steps=-1",
+    "train --batch-size 0": "batch_size=0",
+    "train --batch-size 100000000": "batch_size=100000000",
+    "train --lr -0.1": "lr=-0.1",
+    "train --latent-dim 7 --model sae-2": "7",
+    "train --processes 0": "processes=0",
+    "train --threads -1": "threads=-1",
+    "train --out FILE/run": "FILE/run",
+    "train --out RUN": "already holds a run",
+    "train --resume": "needs --out",
+    "train --resume --out nowhere": "nowhere is not a run folder",
+    "train --resume --lr 0.1 --out RUN": "recipe.lr: 0.002 there, 0.1 now",
+    "train --resume --model ae --out RUN": "model.name: sae-2 there, ae now",
+    "train --data shapes3d --root EMPTY": "3dshapes.h5 is not in",
+    "train --data folder:EMPTY": "holds no pictures",
+    "evaluate nowhere": "nowhere is not a run folder",
+    "evaluate EMPTY": "EMPTY is not a run folder",
+    "evaluate STRANGE": "does not describe a run",
+    "evaluate BROKEN": "train --resume --out BROKEN",
+    "evaluate RUN --n 1": "n=1",
+    "sample RUN --n 0": "n=0",
+    "sample RUN --partial 3": "variables 1 to 2",
+    "sample RUN --partial 1 --reference 100000": "100000",
+    "sample RUN --out picture.txt": "picture.txt is no name for a picture",
+    "traverse RUN --steps 1": "steps=1",
+    "demo --out RUN": "holds something that is no demo",
+    "demo --minutes 0 --processes 1": "minutes=0",
+    "data check nothing": "unknown data set 'nothing'",
+    "data write-twin shapes3d-twin FILE": "is there already",
+    "data write-twin shapes3d-twin new.h5 --count 0": "count=0",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_mistake(words: str, finished: Path, tmp_path: Path, monkeypatch, capsys):
+    "Exit code 2, and one line that names the value and what was expected; nothing is left behind."
+    monkeypatch.chdir(tmp_path)
+    Path("EMPTY").mkdir(); Path("FILE").touch()
+    Path("STRANGE").mkdir(); Path("STRANGE/config.json").write_text("[]")
+    Path("BROKEN").mkdir(); shutil.copy(finished/"config.json", "BROKEN")
+    Path("RUN").symlink_to(finished)
+    before = sorted(Path().rglob("*"))
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("sae-lit: error: ") and MISTAKES[words] in error
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_no_gpu(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["train", "--device", "cuda"]) == 2
+    assert "device='cuda' was asked for, but PyTorch sees no CUDA device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["trian", "train --step 3", "train --steps many", "train --preset large", "evaluate", "data"])
+def test_unknown_words(words: str, capsys):
+    with pytest.raises(SystemExit) as end: main(words.split())
+    assert end.value.code == 2
+    assert "--help" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_and_debug_shows_where(tmp_path: Path):
+    run = lambda *more: subprocess.run([SAE_LIT, "evaluate", "nowhere", *more], cwd=tmp_path, capture_output=True, text=True)
+    assert (done := run()).returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout
+    assert "Traceback" in run("--debug").stderr
+
+
+def test_chain(finished: Path, tmp_path: Path, capsys):
+    "Everything that can be done with a finished run."
+    assert main(["evaluate", str(finished), "--n", "400", "--n-test", "200"]) == 0
+    assert "| MSE" in capsys.readouterr().out
+    assert json.loads((finished/"scores.json").read_text())["data"] == "digits"
+    assert main(["sample", str(finished), "--n", "12"]) == 0
+    sheet = Image.open(finished/"figures/samples.png")
+    assert sheet.size == (8*66 + 2, 2*66 + 2)
+    assert main(["sample", str(finished), "--n", "12", "--seed", "1", "--out", str(tmp_path/"new/other.png")]) == 0
+    assert Image.open(tmp_path/"new/other.png").tobytes() != sheet.tobytes()
+    assert main(["sample", str(finished), "--n", "4", "--partial", "2", "--out", str(tmp_path/"partial.jpg")]) == 0
+    assert Image.open(tmp_path/"partial.jpg").format == "JPEG"
+    assert main(["traverse", str(finished), "--steps", "5", "--out", str(tmp_path/"t.png")]) == 0
+    assert Image.open(tmp_path/"t.png").width > 200
+
+
+def test_data(tmp_path: Path, capsys):
+    assert main(["data", "list"]) == 0
+    assert {"shapes3d-twin", "digits"} <= set(capsys.readouterr().out.split())
+    assert main(["data", "write-twin", "shapes3d-twin", str(tmp_path/"3dshapes.h5"), "--count", "64"]) == 0
+    assert main(["data", "check", "shapes3d", "--root", str(tmp_path)]) == 0
+    assert "64 pictures of shape [3, 64, 64]" in capsys.readouterr().out
+
+
+def test_demo(tmp_path: Path):
+    "Two processes, few steps: every file, a page that needs no other, and a last line that says where to look."
+    said = command(SAE_LIT, "demo", "--steps", "30", "--processes", "2", cwd=tmp_path)
+    demo = tmp_path/"demo"
+    assert said.splitlines()[-1].endswith(f"Look at {demo/'report.html'}")
+    files = {p.relative_to(demo).as_posix() for p in demo.rglob("*") if p.is_file()}
+    pictures = {f"figures/{name}.png" for name in ("reconstructions", "samples", "traversals", "history", "scores")}
+    assert pictures | {"config.json", "metrics.jsonl", "scores.json", "report.html", "model/config.json", "model/model.safetensors"} <= files
+    page = (demo/"report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert not re.search(r'(src|href)="(?!data:)|https?:|url\(|@import|<script', page)
+    assert "our own rendering" in page and "not the original" in page and "30 steps" in page
+    assert json.loads((demo/"config.json").read_text())["versions"]["processes"] == "2"
+
+
+def test_demo_makes_room_for_itself_only(tmp_path: Path):
+    from sae_lit.cli import Demo
+    demo = Demo(tmp_path/"demo")
+    demo.clear(); (demo.out/"old").touch()
+    demo.clear(); assert [p.name for p in demo.out.iterdir()] == ["demo.json"]
+    (demo.out/"demo.json").rename(demo.out/"work")
+    with pytest.raises(FileExistsError, match="no demo"): demo.clear()
+    assert (demo.out/"work").exists()
+
+
+def test_interrupted(tmp_path: Path):
+    "Control-C ends with 130 and the command that goes on."
+    words = [SAE_LIT, *TINY, "--steps", "100000", "--out", "run"]
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while process.poll() is None and not (tmp_path/"run/metrics.jsonl").exists(): time.sleep(.1)
+    time.sleep(.5)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate()[1]
+    assert process.returncode == 130 and error.splitlines()[-1] == "sae-lit: interrupted; go on with: sae-lit train --resume --out run"
