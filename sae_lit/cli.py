@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+# %% ../nbs/88_cli.ipynb #55974fec
 import tyro
 from fastcore.basics import patch
 
@@ -53,6 +54,7 @@ def config_of(
     if not config["data"]: raise ValueError(f"{path} does not say which data the run had: only runs on data from load_data can be used here")
     return config
 
+# %% ../nbs/88_cli.ipynb #7842f03d
 def opened(
     run: Path,  # a run folder
 ) -> "tuple[Autoencoder, ImageDataset]":
@@ -68,6 +70,7 @@ def say(*words: object) -> None:
     "Print at once, also into a pipe."
     print(*words, flush=True)
 
+# %% ../nbs/88_cli.ipynb #dea5e8e4
 @contextmanager
 def ticking(
     what: str,  # is being done
@@ -83,6 +86,7 @@ def ticking(
     finally:
         done.set(); thread.join(); bar.close()
 
+# %% ../nbs/88_cli.ipynb #c7bf64e0
 def place(
     out: Path | None,  # as asked for
     otherwise: Path,
@@ -104,22 +108,21 @@ def together(
     if count == 1 or "RANK" in os.environ: return (yield)
     shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ours = lambda rank: shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    program, said = "import sys; from sae_lit.cli import main; sys.exit(main())", tempfile.TemporaryFile("w+")
-    others = [subprocess.Popen([sys.executable, "-c", program, *argv], env=os.environ | ours(rank), stdout=subprocess.DEVNULL, stderr=said) for rank in range(1, count)]
+    words, said = [sys.executable, "-c", "import sys; from sae_lit.cli import main; sys.exit(main())", *argv], tempfile.TemporaryFile("w+")
+    others = [subprocess.Popen(words, env=os.environ | ours(rank), stdout=subprocess.DEVNULL, stderr=said) for rank in range(1, count)]
     os.environ.update(ours(0))
     try: yield
-    except RuntimeError as e:
+    except RuntimeError as e:  # what a lost connection raises
         time.sleep(1)  # time for a process that is dying to be dead
-        dead = [p for p in others if p.poll()]
-        if not dead: raise
+        if not (dead := [p for p in others if p.poll()]): raise
         said.seek(0)
         last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
         raise ChildProcessError(f"one of the {count} processes ended with code {dead[0].returncode}: {last}") from e
     finally:
-        for p in others: p.kill()
-        for p in others: p.wait()
+        for p in others: p.kill(); p.wait()
         for name in ours(0): del os.environ[name]
 
+# %% ../nbs/88_cli.ipynb #7b09c6db
 def free_port() -> int:
     "A port that nothing listens on."
     with socket.socket() as s:
@@ -164,6 +167,7 @@ def world(self: Train) -> int:
     "How many processes share the work."
     return int(self.processes if self.processes is not None else self.stored().get("versions", {}).get("processes", 1))
 
+# %% ../nbs/88_cli.ipynb #f2262c4c
 @patch
 def source(self: Train, stored: dict) -> dict:
     "Arguments of `load_data`."
@@ -191,6 +195,7 @@ def network(self: Train, stored: dict, image_shape: tuple[int, ...], seed: int) 
         torch.manual_seed(seed)
         return assemble(spec)
 
+# %% ../nbs/88_cli.ipynb #c4718b45
 @patch
 def __call__(self: Train) -> None:
     from sae_lit.data.catalog import load_data
@@ -226,6 +231,7 @@ class Evaluate:
     seed: int = 0  # which pictures
     jobs: int = 1  # classifiers fitted at the same time
 
+# %% ../nbs/88_cli.ipynb #8977e716
 @patch
 def __call__(self: Evaluate) -> None:
     from sae_lit.metrics.evaluation import evaluate
@@ -245,6 +251,7 @@ class Sample:
     partial: tuple[int, ...] = ()  # draw only these variables anew, counted from 1 as in S1, S2, ...
     reference: int = 0  # the test picture that the other variables come from
 
+# %% ../nbs/88_cli.ipynb #edb48cf1
 @patch
 def codes(self: Sample, model: "Autoencoder", data: "ImageDataset") -> "Tensor":  # [n, D]
     "The hybrid latents that the options ask for."
@@ -256,6 +263,7 @@ def codes(self: Sample, model: "Autoencoder", data: "ImageDataset") -> "Tensor":
     z = model.encode(data.part("test").images([self.reference]))[0]
     return sampler.partial(z, [v - 1 for v in self.partial], self.n, self.seed)
 
+# %% ../nbs/88_cli.ipynb #f05c34e4
 @patch
 def __call__(self: Sample) -> None:
     import torch
@@ -290,6 +298,7 @@ class Traverse:
     steps: int = 9  # pictures a row
     out: Annotated[Path | None, default("figures/traversals.png in the run folder")] = None  # picture file
 
+# %% ../nbs/88_cli.ipynb #43380857
 @patch
 def __call__(self: Traverse) -> None:
     path = place(self.out, self.run / "figures/traversals.png")
@@ -335,6 +344,7 @@ def __call__(self: CheckData) -> None:
     factors = data.factor_space and ", ".join(f"{n} ({s})" for n, s in zip(data.factor_space.names, data.factor_space.sizes))
     say(f"factors: {factors or 'not known'}")
 
+# %% ../nbs/88_cli.ipynb #39a5abcd
 @patch
 def __call__(self: WriteTwin) -> None:
     from sae_lit.data.catalog import load_data
@@ -352,6 +362,7 @@ class Data:
         | Annotated[WriteTwin, tyro.conf.subcommand("write-twin")], tyro.conf.arg(name="")]  # what to do
     def __call__(self) -> None: self.action()
 
+# %% ../nbs/88_cli.ipynb #06f918a4
 @dataclass
 class Bench:
     "Measure what the package promises about speed, as ratios within one run."
@@ -388,6 +399,7 @@ def clear(self: Demo) -> None:
     self.out.mkdir(parents=True)
     (self.out / "demo.json").write_text(json.dumps({"seed": self.seed, "minutes": self.minutes, "steps": self.steps}))
 
+# %% ../nbs/88_cli.ipynb #83957b27
 @patch
 def fitting(self: Demo, data: "ImageDataset") -> int:
     "How many steps fit into the time, agreed by all processes."
@@ -404,6 +416,7 @@ def fitting(self: Demo, data: "ImageDataset") -> int:
     say(f"{1000 * a_step:.0f} ms a step: {steps[0]:,} steps fit into {self.minutes:g} minutes")
     return steps[0]
 
+# %% ../nbs/88_cli.ipynb #d791792f
 @patch
 def __call__(self: Demo) -> None:
     start = time.monotonic()
@@ -458,6 +471,7 @@ def main(
     print(f"sae-lit: {text}", file=sys.stderr)
     return code
 
+# %% ../nbs/88_cli.ipynb #4719257f
 def hushed(hook: "threading.ExceptHookArgs") -> None:
     "No traceback of a writing thread whose disk is full: the main thread meets the same error, and reports it."
     if not issubclass(hook.exc_type, OSError): threading.__excepthook__(hook)

@@ -81,6 +81,7 @@ MISTAKES = {  # words, and what the error must name
     "demo --out RUN": "holds something that is no demo",
     "demo --minutes 0 --processes 1": "minutes=0",
     "data check nothing": "unknown data set 'nothing'",
+    "bench nothing": "unknown benchmark 'nothing'",
     "data write-twin shapes3d-twin FILE": "is there already",
     "data write-twin shapes3d-twin new.h5 --count 0": "count=0",
 }

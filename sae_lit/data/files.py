@@ -12,7 +12,7 @@ import shutil
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Callable, Iterator, Self
+from typing import Callable, Iterator
 
 import h5py
 import numpy as np
@@ -20,11 +20,12 @@ import torch
 from fastcore.basics import patch
 from PIL import Image
 from sklearn.datasets import load_digits
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .datasets import ArrayDataset, ImageDataset
+from .disk import atomically, cache_folder
 from .factors import FactorSpace
-from .twins import DSPRITES, SHAPES3D, SHAPES3D_VALUES, atomically, cache_folder
+from .twins import DSPRITES, SHAPES3D, SHAPES3D_VALUES
 
 # %% ../../nbs/03_files.ipynb #b0a6eac5
 def locate(

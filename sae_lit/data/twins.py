@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['SHAPES3D', 'SHAPES3D_VALUES', 'HUES', 'SKY', 'LAMP', 'DSPRITES', 'DSPRITES_VALUES', 'hit_sphere', 'hit_tube',
-           'hit_disc', 'hit_box', 'nearest', 'hit_object', 'camera_rays', 'diffuse', 'shadow', 'shade', 'cache_folder',
-           'atomically', 'cached', 'Shapes3DTwin', 'sprite', 'DSpritesTwin', 'write_npz']
+           'hit_disc', 'hit_box', 'nearest', 'hit_object', 'camera_rays', 'diffuse', 'shadow', 'shade', 'cached',
+           'Shapes3DTwin', 'sprite', 'DSpritesTwin', 'write_npz']
 
-# %% ../../nbs/02_twins.ipynb #c0edc9cb
+# %% ../../nbs/02_twins.ipynb #6c52918c
 import colorsys
-import os
 import zipfile
 from pathlib import Path
 from typing import Callable
@@ -20,6 +19,7 @@ import torch
 from fastcore.basics import patch
 
 from .datasets import ImageDataset
+from .disk import atomically, cache_folder
 from .factors import FactorSpace, as_index
 
 # %% ../../nbs/02_twins.ipynb #63aaf3f6
@@ -148,28 +148,6 @@ def shade(
     layers = np.stack([room * shadow(p, shape, scale) * (floor & ~front), room * ~(floor | sky | front),
                        lit * (1 - shine) * front, np.where(front, shine, sky)])
     return layers.reshape(4, resolution, rays, resolution, rays).mean((2, 4))
-
-# %% ../../nbs/02_twins.ipynb #0e1af724
-def cache_folder() -> Path:
-    "Where made files are kept: `$SAE_LIT_CACHE`, else `~/.cache/sae_lit`."
-    return Path(os.environ.get('SAE_LIT_CACHE') or Path.home() / '.cache' / 'sae_lit')
-
-# %% ../../nbs/02_twins.ipynb #f19447f0
-def atomically(
-    path: str | Path,  # where the file belongs
-    write: Callable[[Path], None],  # writes it to the path it is given
-) -> Path:  # the path
-    "Let `write` write to a temporary name beside `path`, then rename: there is never half a file under `path`."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path
 
 # %% ../../nbs/02_twins.ipynb #f23bdad6
 def cached(

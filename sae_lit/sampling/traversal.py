@@ -62,7 +62,7 @@ def stack_rows(
     breaks: Sequence[int] = (), # Row numbers with extra space above them
 ) -> tuple[Tensor, list[float]]: # One picture, [3, height, width], and the middle of each row in pixels
     "Lay pictures out in rows, white lines of two pixels between them."
-    (rows, columns), (height, pad) = images.shape[:2], (images.shape[-2], 2)
+    columns, height, pad = images.shape[1], images.shape[-2], 2
     grid = make_grid(images.flatten(0, 1), nrow=columns, padding=pad, pad_value=1)[:, :-pad]
     bands = list(grid.split(height + pad, dim=1)) # one a row, each with the white line above it
     for r in breaks: bands[r] = torch.cat([torch.ones(3, height // 4, grid.shape[2]), bands[r]], 1)
