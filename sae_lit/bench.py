@@ -28,13 +28,13 @@ import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
-from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .data.catalog import load_data
+from .data.disk import atomically
 from .data.files import Shapes3D
 from .data.twins import Shapes3DTwin
-from .models.autoencoder import Autoencoder, replace
+from .models.autoencoder import Autoencoder
 from .models.zoo import build
 from .nets import blocks
 from .training.fit import Recipe, Trainer, fit, place
@@ -489,7 +489,7 @@ def store(
     tables = {**(stored(path) if path.exists() else {}), table.name: table}
     rounded = lambda v: float(f"{v:.4g}") if isinstance(v, float) else v
     text = {t.name: {**asdict(t), "rows": [{k: rounded(v) for k, v in row.items()} for row in t.rows]} for t in tables.values()}
-    replace(path, lambda temporary: temporary.write_text(json.dumps(text, indent=1) + "\n"))
+    atomically(path, lambda temporary: temporary.write_text(json.dumps(text, indent=1) + "\n"))
 
 def stored(
     path: str | Path,  # JSON file written by `main(save=...)`

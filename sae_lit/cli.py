@@ -283,11 +283,11 @@ def save_pictures(
     "Write a sheet of pictures, each enlarged to about 64 pixels, atomically."
     from torchvision.transforms.functional import to_pil_image
     from torchvision.utils import make_grid
-    from sae_lit.models.autoencoder import replace
+    from sae_lit.data.disk import atomically
     zoom = max(1, 64 // images.shape[-1])
     large = images.repeat_interleave(zoom, -1).repeat_interleave(zoom, -2)
     grid = to_pil_image(make_grid(large, nrow=min(columns, len(images)), pad_value=1))
-    replace(path, lambda temporary: grid.save(temporary, format={"jpg": "jpeg"}.get(kind := path.suffix[1:].lower(), kind)))
+    atomically(path, lambda temporary: grid.save(temporary, format={"jpg": "jpeg"}.get(kind := path.suffix[1:].lower(), kind)))
 
 # %% ../nbs/88_cli.ipynb #bbfc5c4a
 @dataclass
@@ -303,10 +303,10 @@ class Traverse:
 def __call__(self: Traverse) -> None:
     path = place(self.out, self.run / "figures/traversals.png")
     model, data = opened(self.run)
-    from sae_lit.models.autoencoder import replace
+    from sae_lit.data.disk import atomically
     from sae_lit.report import plot_latents
     figure = plot_latents(model, data, self.steps, self.seed)
-    replace(path, lambda temporary: figure.savefig(temporary, format=path.suffix[1:], dpi=110))
+    atomically(path, lambda temporary: figure.savefig(temporary, format=path.suffix[1:], dpi=110))
     say(path)
 
 # %% ../nbs/88_cli.ipynb #0822006f
@@ -376,7 +376,7 @@ class Bench:
 class Demo:
     "Train SAE-12 on the embedded data within minutes, and make a page of pictures and scores."
     out: Path = Path("demo")  # folder; a demo that is there is replaced
-    minutes: float = 3.5  # for the training; pictures and scores take about one more
+    minutes: float = 3.0  # for the training; pictures and scores take about one more
     steps: Annotated[int | None, default("as many as fit into the time")] = None  # updates of the weights
     seed: int = 0  # of everything
     processes: int = field(default_factory=lambda: min(2, cores()))  # processes side by side

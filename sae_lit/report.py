@@ -20,8 +20,9 @@ import torch
 from matplotlib.figure import Figure
 
 from .data.datasets import ImageDataset
+from .data.disk import atomically
 from .metrics.evaluation import Scores
-from .models.autoencoder import Autoencoder, replace
+from .models.autoencoder import Autoencoder
 from .models.codes import device_of, evaluating
 from .models.zoo import load_model
 from .sampling.hybrid import HybridSampler
@@ -232,9 +233,9 @@ def report(
     figures = {"reconstructions": plot_reconstructions(run.model, data), "samples": plot_samples(run.model),
                "traversals": plot_latents(run.model, data), "history": plot_history(run.history), "scores": plot_scores(scores)}
     for name, figure in figures.items():
-        replace(folder / f"figures/{name}.png", lambda path: figure.savefig(path, format="png", dpi=110))
+        atomically(folder / f"figures/{name}.png", lambda path: figure.savefig(path, format="png", dpi=110))
     page = compose(run, data, scores, folder, seconds)
-    replace(folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
+    atomically(folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
     return folder / "report.html"
 
 def opened(

@@ -15,7 +15,7 @@ import torch
 
 import sae_lit as sl
 from sae_lit.metrics import dci, mig
-from sae_lit.models.autoencoder import replace
+from sae_lit.data.disk import atomically
 from sae_lit.models.codes import encode_at
 from sae_lit.training.runs import Run, versions
 
@@ -59,7 +59,7 @@ def main() -> None:
         last = step == args.steps
         found = scores(run.model, data, 10_000 if last else 3_000, last)
         result["curve"].append({"step": step, "cpu_seconds": round(spent, 1), **run.history[-1], **found})
-        replace(path, lambda p: p.write_text(json.dumps(result, indent=1)))
+        atomically(path, lambda p: p.write_text(json.dumps(result, indent=1)))
         start = time.process_time()
 
     options = {k: v for k, v in {"lr": args.lr, "batch_size": args.batch_size}.items() if v}
@@ -67,7 +67,7 @@ def main() -> None:
     run = sl.fit(model, data, out=folder, resume=(folder/"config.json").exists(), steps=args.steps, seed=args.seed, device="cpu",
                  callbacks=(score,), **options)
     result |= {"recipe": run.config["recipe"], "versions": versions(), "scores": sl.evaluate(run.model, data, n=3_000, n_test=2_000).to_dict()}
-    replace(path, lambda p: p.write_text(json.dumps(result, indent=1)))
+    atomically(path, lambda p: p.write_text(json.dumps(result, indent=1)))
 
 
 if __name__ == "__main__": main()

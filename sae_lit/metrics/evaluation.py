@@ -15,9 +15,9 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..data.datasets import ImageDataset
+from ..data.disk import atomically
 from .dci import dci
 from .information import mig
-from ..models.autoencoder import replace
 from ..objectives.reconstruction import bernoulli, entropy, mean_squared_error
 from ..models.codes import device_of, encode_at, evaluating
 
@@ -114,7 +114,7 @@ def save(self: Scores,
     path: str | Path, # A JSON file in an existing folder; replaced as a whole
 ) -> None:
     "Write the scores as JSON, atomically."
-    replace(Path(path), lambda file: file.write_text(json.dumps(self.to_dict(), indent=1)))
+    atomically(path, lambda file: file.write_text(json.dumps(self.to_dict(), indent=1)))
 
 # %% ../../nbs/62_evaluation.ipynb #9ed28c6e
 def evaluate(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..data.datasets import ImageDataset
+from ..data.disk import atomically
 from ..data.streams import BatchStream
 from ..models.autoencoder import Autoencoder
 from ..models.codes import encode, evaluating
@@ -162,14 +163,14 @@ def after(self: Trainer, step: int, loss: Tensor, terms: dict[str, Tensor]) -> N
     "Log, evaluate and save where due"
     r, last = self.recipe, step == self.recipe.steps
     due = lambda every: every and (step % every == 0 or last)
-    if due(r.log_every) or due(r.checkpoint_every):
+    if due(r.log_every) or due(r.evaluate_every) or due(r.checkpoint_every):
         mean = {k: v.item() for k, v in self.accelerator.reduce({"loss": loss, **{k: v.detach() for k, v in terms.items()}}, "mean").items()}
         value = mean["loss"]
         if not math.isfinite(value): raise ValueError(f"the loss became {value} at step {step}; lower lr={r.lr}, lengthen warmup={r.warmup}, or look for NaN in the data")
         self.bar.set_postfix(loss=f"{value:.1f}", **{"images/s": f"{self.speed(step):.0f}"})
         entry = {"step": step, **mean, "lr": learning_rate(step - 1, r)}
         if due(r.evaluate_every): entry |= self.look(step)
-        if self.main and due(r.log_every): self.log(entry)
+        if self.main and (due(r.log_every) or due(r.evaluate_every)): self.log(entry)
     if self.run.folder and self.main and due(r.checkpoint_every): save_checkpoint(self.run.folder, self.model, self.optimizer, step)
 
 # %% ../../nbs/41_fit.ipynb #07d557a9
@@ -209,9 +210,8 @@ def save_grid(
     from torchvision.transforms.functional import to_pil_image
     grid = make_grid(torch.cat([r.detach().cpu().float() for r in rows]), nrow=len(rows[0]), padding=1)
     scale = max(1, 48 // rows[0].shape[-1])
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        to_pil_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2)).save(path)
+    picture = to_pil_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2))
+    with writing(path): atomically(path, lambda temporary: picture.save(temporary, format="png"))
 
 @patch
 def log(self: Trainer, entry: dict) -> None:

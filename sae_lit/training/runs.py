@@ -20,7 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..models.autoencoder import Autoencoder, replace
+from ..data.disk import atomically
+from ..models.autoencoder import Autoencoder
 
 # %% ../../nbs/40_runs.ipynb #8dff2d97
 def state_tensors(
@@ -59,8 +60,7 @@ def save_checkpoint(
     "Write `checkpoints/step-XXXXXXXX.safetensors`, whole or not at all; `OSError` if that cannot be done, older ones then stay"
     path = folder / "checkpoints" / f"step-{step:08d}.safetensors"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, lambda temporary: save_file(state_tensors(model, optimizer), temporary, {"step": str(step)}))
+        atomically(path, lambda temporary: save_file(state_tensors(model, optimizer), temporary, {"step": str(step)}))
     except (OSError, SafetensorError) as e:
         last = max(path.parent.glob("step-*"), default=None)
         raise OSError(f"cannot write the checkpoint {path}: {e}. Free space or choose another folder, then resume; last good checkpoint: {last}") from e
@@ -126,7 +126,7 @@ def open(self: Run,
     if path.exists(): return _same(json.loads(path.read_text()), self.config, self.folder)
     try:
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace(path, lambda temporary: temporary.write_text(json.dumps(self.config, indent=1)))
+        atomically(path, lambda temporary: temporary.write_text(json.dumps(self.config, indent=1)))
     except OSError as e: raise OSError(f"cannot write to the run folder {self.folder}: {e}; choose another one") from e
 
 # %% ../../nbs/40_runs.ipynb #8e023aaa
@@ -147,4 +147,4 @@ def rewind(self: Run,
     lines = path.read_text().splitlines() if path.exists() else []
     entries = [json.loads(line) for line in lines if line.endswith("}")]  # a killed process may leave half a line
     self.history = [e for e in entries if e["step"] <= step]
-    with writing(path): replace(path, lambda temporary: temporary.write_text("".join(json.dumps(e) + "\n" for e in self.history)))
+    with writing(path): atomically(path, lambda temporary: temporary.write_text("".join(json.dumps(e) + "\n" for e in self.history)))
