@@ -24,10 +24,12 @@ from pathlib import Path
 from typing import Callable, Iterator
 from unittest import mock
 
+# %% ../nbs/89_bench.ipynb #097c8303
 import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .data.catalog import load_data
@@ -134,10 +136,7 @@ class PlainSAE(nn.Module):
     def __init__(self, model: Autoencoder):
         super().__init__()
         old, stack = model.decoder, model.decoder.blocks
-        layers = [layer for m in model.encoder.modules() if isinstance(m, (nn.Conv2d, nn.Linear)) for layer in (copy.deepcopy(m), nn.Mish())]
-        dense = next(i for i, m in enumerate(layers) if isinstance(m, nn.Linear))
-        self.encoder = nn.Sequential(*layers[:dense], nn.Flatten(), *layers[dense:-1])
-        self.constant = nn.Parameter(old.constant.detach().clone())
+        self.encoder, self.constant = _plain_encoder(model.encoder), nn.Parameter(old.constant.detach().clone())
         self.mlps = nn.ModuleList(_plain_mlp(old.transforms.mlps, i) for i in range(len(model.groups)))
         self.convs = nn.ModuleList(copy.deepcopy(b.conv) for b in stack)
         self.norms = nn.ModuleList(copy.deepcopy(b.norm) for b in stack[:-1])
@@ -155,8 +154,15 @@ class PlainSAE(nn.Module):
             if i < len(self.norms): x = F.mish(F.group_norm(x, 8, self.norms[i].weight, self.norms[i].bias))
         return x
 
-    def loss(self, x: Tensor) -> tuple[Tensor, dict]:
-        return F.binary_cross_entropy_with_logits(self(x), x, reduction="sum") / len(x), {}
+# %% ../nbs/89_bench.ipynb #61deaa3e
+def _plain_encoder(encoder: nn.Module) -> nn.Sequential:
+    layers = [layer for m in encoder.modules() if isinstance(m, (nn.Conv2d, nn.Linear)) for layer in (copy.deepcopy(m), nn.Mish())]
+    dense = next(i for i, m in enumerate(layers) if isinstance(m, nn.Linear))
+    return nn.Sequential(*layers[:dense], nn.Flatten(), *layers[dense:-1])
+
+@patch
+def loss(self: PlainSAE, x: Tensor) -> tuple[Tensor, dict]:
+    return F.binary_cross_entropy_with_logits(self(x), x, reduction="sum") / len(x), {}
 
 # %% ../nbs/89_bench.ipynb #244bfd84
 @torch.no_grad()

@@ -73,6 +73,8 @@ def accelerator_for(
     if device not in ("auto", "cpu", "cuda"): raise ValueError(f"device={device!r} must be 'auto', 'cpu' or 'cuda'")
     if device == "cuda" and not torch.cuda.is_available(): raise ValueError("device='cuda' was asked for, but PyTorch sees no CUDA device here; use 'auto' or 'cpu'")
     from accelerate import Accelerator  # four seconds: only when training
+    from accelerate.state import AcceleratorState
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())  # the state is the process's: an earlier fit's may differ
     return Accelerator(cpu=device == "cpu" or not torch.cuda.is_available(), mixed_precision=precision)
 
 class Objective(nn.Module):
