@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from nbdev.config import get_config
 from nbdev.test import test_nb as run_notebook
 
@@ -34,6 +35,7 @@ def run(path: Path, skip: list[str], force: list[str]) -> str:
     "What went wrong in the notebook at `path`, with the failing cell; empty if nothing did."
     with contextlib.redirect_stderr(io.StringIO()) as said:
         passed, _ = run_notebook(path, skip_flags=skip, force_flags=force)
+    get_reusable_executor().shutdown(kill_workers=True)  # else this process lives until joblib's idle workers give up, after five minutes
     if passed: return ""
     cell = re.search(r"While Executing Cell #(\d+)", said.getvalue())
     source = nbformat.read(path, as_version=4).cells[int(cell[1]) - 1].source if cell else ""
