@@ -1,6 +1,5 @@
 "Write every notebook as an HTML page to _docs/, with the links between notebooks turned into links between pages."
 import shutil
-from pathlib import Path
 
 from clean import notebooks
 from nbconvert import HTMLExporter

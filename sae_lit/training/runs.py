@@ -57,7 +57,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     step: int,  # steps done
 ) -> Path:
-    "Write `checkpoints/step-XXXXXXXX.safetensors`, whole or not at all; `OSError` if that cannot be done, older ones then stay"
+    "Write `checkpoints/step-NUMBER.safetensors`, whole or not at all; `OSError` if that cannot be done, older ones then stay"
     path = folder / "checkpoints" / f"step-{step:08d}.safetensors"
     try:
         atomically(path, lambda temporary: save_file(state_tensors(model, optimizer), temporary, {"step": str(step)}))
