@@ -82,16 +82,17 @@ class BlockDecoder(nn.Module):
         blocks: int = 12,
         start: int = 2,  # side of the first feature map
         ups: tuple[int, ...] | None = None,  # blocks that double the resolution first, counted from 1; default as released
+        joined: dict[int, int] | None = None,  # channels that are joined to the map in front of a block, which then brings as many fewer
     ):
         super().__init__()
         self.image_shape, self.channels = tuple(image_shape), channels
-        widths = [channels] * blocks + [image_shape[0]]
+        widths = [channels - (joined or {}).get(i, 0) for i in range(1, blocks + 1)] + [image_shape[0]]
         if len(image_shape) == 1:
-            self.start_shape = (channels,)
+            self.start_shape = (widths[0],)
             self.blocks = nn.ModuleList(LinearBlock(channels, w, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
             return
         ups = _ups(image_shape, start, blocks, ups)
-        self.start_shape = (channels, start, start)
+        self.start_shape = (widths[0], start, start)
         self.blocks = nn.ModuleList(ConvBlock(channels, w, up=i in ups, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
 
 # %% ../../nbs/11_hourglass.ipynb #b51abae8
