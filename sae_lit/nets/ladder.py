@@ -6,7 +6,7 @@
 __all__ = ['RELEASED_RUNGS', 'rungs_at', 'LadderEncoder', 'ConvLadderEncoder', 'StridedLadderEncoder', 'LinearLadderEncoder',
            'LadderDecoder']
 
-# %% ../../nbs/13_ladder.ipynb #f1ef78cb
+# %% ../../nbs/13_ladder.ipynb #e071bfbb
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ from .blocks import BatchedMLP, ConvBlock, LinearBlock, Mish, mlp
 from .hourglass import RELEASED_POOLS, halvings, spread
 from .structural import OrderedDecoder
 
-# %% ../../nbs/13_ladder.ipynb #7bfc08b9
+# %% ../../nbs/13_ladder.ipynb #829ac065
 RELEASED_RUNGS = {(4, 12): (4, 6, 9, 12)}  # (rungs, stages): where the released code is not even
 
 def rungs_at(
@@ -24,7 +24,7 @@ def rungs_at(
     "After which stage each rung stands; where there are more rungs than stages, several share one"
     return RELEASED_RUNGS.get((rungs, stages)) or tuple(max(1, round(stages * (i + 1) / rungs)) for i in range(rungs))
 
-# %% ../../nbs/13_ladder.ipynb #a393d664
+# %% ../../nbs/13_ladder.ipynb #7d5a0ee0
 class LadderEncoder(nn.Module):
     "Stages, and rungs that read a variable off some of them: pictures or vectors to `[N, 2 * latent_dim]` (Zhao et al. 2017)"
     def __init__(self,
@@ -32,13 +32,13 @@ class LadderEncoder(nn.Module):
         widths: list[int],  # channels, or features, that each stage puts out
         out_features: int,  # twice the number of latent dimensions
         rungs: int,  # variables; must divide the number of latent dimensions
-        hidden: tuple[int, ...] = (128, 64),  # hidden widths of a rung's MLP
+        rung_hidden: tuple[int, ...] = (128, 64),  # hidden widths of a rung's MLP
     ):
         super().__init__()
         if out_features % (2 * rungs): raise ValueError(f"out_features={out_features} is not divisible by twice the {rungs} rungs; choose a latent_dim that {rungs} divides")
         self.at = rungs_at(rungs, len(stages))
         self.stages = nn.ModuleList(stages)
-        self.rungs = nn.ModuleList(mlp(widths[i - 1], *hidden, out_features // rungs) for i in self.at)
+        self.rungs = nn.ModuleList(mlp(widths[i - 1], *rung_hidden, out_features // rungs) for i in self.at)
 
     def forward(self, x: Tensor) -> Tensor:
         codes = []
@@ -49,7 +49,7 @@ class LadderEncoder(nn.Module):
         means, log_stds = zip(*reversed(codes))
         return torch.cat([*means, *log_stds], 1)
 
-# %% ../../nbs/13_ladder.ipynb #35e1a594
+# %% ../../nbs/13_ladder.ipynb #e9f6b17a
 class ConvLadderEncoder(LadderEncoder):
     "`ConvEncoder`'s blocks as a ladder (Structure by Architecture, appendix A.2)"
     def __init__(self,
@@ -58,14 +58,14 @@ class ConvLadderEncoder(LadderEncoder):
         rungs: int,  # variables
         channels: int = 64,  # of every block
         blocks: int = 12,
-        hidden: tuple[int, ...] = (128, 64),  # hidden widths of a rung's MLP
+        rung_hidden: tuple[int, ...] = (128, 64),  # hidden widths of a rung's MLP
     ):
         pools = halvings(image_shape, 2)
         pools = RELEASED_POOLS.get((pools, blocks)) or spread(pools, blocks)
         stages = [ConvBlock(channels if i > 1 else image_shape[0], channels, kernel=3 if i > 1 else 5, pool=i in pools) for i in range(1, blocks + 1)]
-        super().__init__(stages, [channels] * blocks, out_features, rungs, hidden)
+        super().__init__(stages, [channels] * blocks, out_features, rungs, rung_hidden)
 
-# %% ../../nbs/13_ladder.ipynb #ca347573
+# %% ../../nbs/13_ladder.ipynb #abde6a2b
 class StridedLadderEncoder(LadderEncoder):
     "`StridedEncoder`'s layers as a ladder"
     def __init__(self,
@@ -90,12 +90,12 @@ class LinearLadderEncoder(LadderEncoder):
         rungs: int,  # variables
         channels: int = 64,  # width of every block, a multiple of 8
         blocks: int = 3,
-        hidden: tuple[int, ...] = (64,),  # hidden widths of a rung's MLP
+        rung_hidden: tuple[int, ...] = (64,),  # hidden widths of a rung's MLP
     ):
         widths = [image_shape[0], *[channels] * blocks]
-        super().__init__([*map(LinearBlock, widths, widths[1:])], widths[1:], out_features, rungs, hidden)
+        super().__init__([*map(LinearBlock, widths, widths[1:])], widths[1:], out_features, rungs, rung_hidden)
 
-# %% ../../nbs/13_ladder.ipynb #150a5389
+# %% ../../nbs/13_ladder.ipynb #db809069
 class LadderDecoder(OrderedDecoder):
     "Learned constant and blocks; each variable joins as further channels: `[N, D]` to logits (Structure by Architecture, appendix A.2)"
     def __init__(self,
