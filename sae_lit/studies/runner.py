@@ -6,9 +6,9 @@
 __all__ = ['SMOKE', 'SBA_DESK', 'STUDIES', 'TRAINING', 'SCORING', 'LIBRARIES', 'REDO', 'ENGINES', 'Study', 'Cell', 'named',
            'nearest', 'skeleton', 'digest', 'fingerprint', 'code', 'identity', 'Job', 'read', 'write', 'processor',
            'where', 'timed', 'versions', 'weights', 'opened', 'alone', 'follow', 'job', 'refuse', 'Stored', 'on_loky',
-           'on_ray', 'on_dask', 'run_study', 'find', 'work', 'do']
+           'on_ray', 'start_ray', 'on_dask', 'run_study', 'find', 'work', 'do']
 
-# %% ../../nbs/81_studies.ipynb #74e02661
+# %% ../../nbs/81_studies.ipynb #239a7070
 import ast
 import difflib
 import hashlib
@@ -28,11 +28,11 @@ from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
-# %% ../../nbs/81_studies.ipynb #58dfd629
+# %% ../../nbs/81_studies.ipynb #9263d413
 import torch
 from fastcore.basics import patch
 from filelock import FileLock
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed, parallel_config, register_parallel_backend
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -44,7 +44,7 @@ from ..models.zoo import MODELS, build, load_model
 from .measures import MEASURES, Measure, measured
 from ..training.fit import fit, recipe_for
 
-# %% ../../nbs/81_studies.ipynb #17dce56d
+# %% ../../nbs/81_studies.ipynb #5e31c732
 @dataclass(frozen=True)
 class Study:
     "A grid of runs: every model on every data set with every seed, under one preset and one recipe."
@@ -66,7 +66,7 @@ class Cell:
     seed: int
     asked: dict  # arguments of `build`, `load_data` and `fit`, and the seed, as JSON has them
 
-# %% ../../nbs/81_studies.ipynb #b3dd6e33
+# %% ../../nbs/81_studies.ipynb #cdc72428
 @patch(as_prop=True)
 def key(self: Cell) -> str:
     "The name of the run, and of its files"
@@ -80,7 +80,7 @@ def cells(self: Study) -> list[Cell]:
         return json.loads(json.dumps(whole))
     return [Cell(self.name, model, data, seed, asked(model, data, seed)) for seed in self.seeds for data in self.data for model in self.models]
 
-# %% ../../nbs/81_studies.ipynb #78265063
+# %% ../../nbs/81_studies.ipynb #53740c72
 def named(*names: str) -> dict[str, dict]:
     "Models or data sets of the catalogue as they are"
     return {name: {} for name in names}
@@ -89,7 +89,7 @@ SMOKE = Study(
     "smoke", named("ae", "sae-2"), {"digits": {"resolution": 8}}, seeds=(0, 1), recipe={"steps": 20, "batch_size": 16},
     measures={"evaluation": {"n": 300, "n_test": 200}}, about="two models, 20 steps on real digits: whether everything works, in seconds")
 
-# %% ../../nbs/81_studies.ipynb #6d8d07c8
+# %% ../../nbs/81_studies.ipynb #cc815ba5
 SBA_DESK = Study(
     "sba-desk", named("ae", "wae", "vae", "bvae", "fvae", "btcvae", *(f"{kind}-{k}" for kind in ("sae", "adaae", "vlae") for k in (2, 3, 4, 6, 12))),
     {"shapes3d-twin": {"resolution": 32}}, seeds=(0, 1, 2), recipe={"steps": 2000, "batch_size": 32},
@@ -97,7 +97,7 @@ SBA_DESK = Study(
 
 STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK)}
 
-# %% ../../nbs/81_studies.ipynb #c4d473b2
+# %% ../../nbs/81_studies.ipynb #21ab653d
 def nearest(
     name: str,
     known: list[str],
@@ -126,7 +126,7 @@ def check(self: Study,
     recipe_for(SimpleNamespace(spec=None), self.recipe)
     return self
 
-# %% ../../nbs/81_studies.ipynb #aea10f05
+# %% ../../nbs/81_studies.ipynb #c6622e84
 def skeleton(
     node: object,  # a syntax tree, or a part of one
 ) -> object:  # nested lists, dicts and strings
@@ -144,7 +144,7 @@ def digest(
     "A short hash"
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-# %% ../../nbs/81_studies.ipynb #a20b44b5
+# %% ../../nbs/81_studies.ipynb #e908215d
 TRAINING = ("data", "nets", "objectives", "models", "training")
 SCORING = ("sampling", "metrics", "studies/measures.py")
 
@@ -165,7 +165,7 @@ def code() -> dict[str, str]:
     "Both fingerprints of this code"
     return {"trained_by": fingerprint(TRAINING), "scored_by": fingerprint(SCORING)}
 
-# %% ../../nbs/81_studies.ipynb #512b198e
+# %% ../../nbs/81_studies.ipynb #c57ea9a5
 def identity(
     cell: Cell,
     trained_by: str,  # fingerprint
@@ -185,7 +185,7 @@ class Job:
     device: str = "auto"
     boss: int = 0  # the number of the process that asks
 
-# %% ../../nbs/81_studies.ipynb #f4676c5b
+# %% ../../nbs/81_studies.ipynb #c317e0ff
 @patch(as_prop=True)
 def folder(self: Job) -> Path:
     "Where the training happens"
@@ -201,7 +201,7 @@ def failure(self: Job) -> Path:
     "Where a failure is noted"
     return self.results / self.cell.study / "failed" / f"{self.cell.key}.json"
 
-# %% ../../nbs/81_studies.ipynb #45c653a3
+# %% ../../nbs/81_studies.ipynb #78c2f9bf
 def read(
     path: Path,  # of a record
 ) -> dict | None:  # None where there is none
@@ -220,7 +220,7 @@ def write(
     "Store as JSON, whole or not at all"
     atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8"))
 
-# %% ../../nbs/81_studies.ipynb #c11ea56b
+# %% ../../nbs/81_studies.ipynb #2fc5616c
 def processor() -> str:
     "The kind of this machine's CPU"
     info = Path("/proc/cpuinfo")
@@ -241,7 +241,7 @@ def timed() -> Iterator[dict]:
     yield spent
     spent |= {"seconds": round(time.perf_counter() - clock, 3), "cpu_seconds": round(time.process_time() - cpu, 3), "date": time.strftime("%Y-%m-%d")}
 
-# %% ../../nbs/81_studies.ipynb #4afc2fa1
+# %% ../../nbs/81_studies.ipynb #7fce5f51
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "accelerate", "joblib", "sae_lit")
 
 def versions() -> dict[str, str]:
@@ -269,7 +269,7 @@ def train(self: Job) -> dict:
             "trained_by": self.code["trained_by"], "config": config, "weights": weights(self.folder), "last": last,
             "training": {**spent, "steps": len(steps), "where": where(device_of(run.model)), "versions": versions()}, "measures": {}}
 
-# %% ../../nbs/81_studies.ipynb #628365dd
+# %% ../../nbs/81_studies.ipynb #09189f16
 @patch
 def measure(self: Job, record: dict) -> dict[str, str]:
     "Add the missing measures to the record and store it; what failed, by measure"
@@ -296,7 +296,7 @@ def opened(
     on = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     return load_model(folder).to(on), load_data(**source)
 
-# %% ../../nbs/81_studies.ipynb #5694c9c0
+# %% ../../nbs/81_studies.ipynb #1eabf855
 @contextmanager
 def alone() -> Iterator[None]:
     "One thread, and the random state as it was afterwards"
@@ -316,7 +316,7 @@ def follow(
         os._exit(1)
     if os.getppid() == boss: threading.Thread(target=watch, daemon=True).start()
 
-# %% ../../nbs/81_studies.ipynb #595bfba0
+# %% ../../nbs/81_studies.ipynb #7bd911c0
 @patch
 def __call__(self: Job) -> dict[str, str]:
     "Do the run; what failed, by phase"
@@ -339,7 +339,7 @@ def note(self: Job, failed: dict[str, str]) -> dict[str, str]:
     else: self.failure.unlink(missing_ok=True)
     return failed
 
-# %% ../../nbs/81_studies.ipynb #37e6c7c6
+# %% ../../nbs/81_studies.ipynb #5e0ae142
 def job(
     cell: Cell,
     out: Path,
@@ -351,7 +351,7 @@ def job(
     "Of this process, for whoever will do it"
     return Job(cell, id or identity(cell, code()["trained_by"]), measures, out, results, code(), device, os.getpid())
 
-# %% ../../nbs/81_studies.ipynb #42e84041
+# %% ../../nbs/81_studies.ipynb #e823bb17
 REDO = (None, "scores", "all")
 
 def refuse(
@@ -380,7 +380,7 @@ class Stored:
         "Runs that other code has trained"
         return [key for key, record in self.records.items() if record["trained_by"] != code()["trained_by"]]
 
-# %% ../../nbs/81_studies.ipynb #27563ae0
+# %% ../../nbs/81_studies.ipynb #3f9d81e7
 @patch
 def todo(self: Stored, redo: str | None) -> dict[str, list[str]]:
     "Measures to do, by run; `ValueError` if a measure would be from two codes"
@@ -396,7 +396,7 @@ def todo(self: Stored, redo: str | None) -> dict[str, list[str]]:
            'use redo="scores" (--redo scores) to measure them again, or another results folder')
     return missing
 
-# %% ../../nbs/81_studies.ipynb #cfdd3a4c
+# %% ../../nbs/81_studies.ipynb #af88eb57
 @patch
 def plan(self: Stored, out: Path, measures: dict[str, Measure], device: str, redo: str | None) -> list[Job]:
     "The runs to do; `ValueError` where they would not fit to those that are stored"
@@ -418,32 +418,39 @@ def functions(self: Stored, names: list[str], measures: dict[str, Measure]) -> d
     "Measures with their options"
     return {name: (measures[name], self.study.measures[name]) for name in names}
 
-# %% ../../nbs/81_studies.ipynb #93a0e8e5
+# %% ../../nbs/81_studies.ipynb #27495652
 @contextmanager
 def on_loky(workers: int, address: str | None) -> Iterator[None]:
     "Processes of this machine"
     if address: raise ValueError(f"address={address!r} is for the backends ray and dask; loky runs on this machine only")
     with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1): yield
 
-# %% ../../nbs/81_studies.ipynb #2ddeffa5
+# %% ../../nbs/81_studies.ipynb #faef68a7
 @contextmanager
 def on_ray(workers: int, address: str | None) -> Iterator[None]:
     "A Ray cluster, or one of this machine that ends with the study"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to Ray's makers
     try:
         import ray
-        from ray.util.joblib import register_ray
+        from ray.util.joblib.ray_backend import RayBackend
     except ImportError: raise ValueError("backend='ray' needs Ray: pip install ray") from None
-    ours, package = not ray.is_initialized(), Path(sae_lit.__file__).parent
-    if ours: ray.init(address, num_cpus=None if address else workers, include_dashboard=False if not address else None, log_to_driver=False,
-                      logging_level="error", runtime_env={"py_modules": [str(package)]})
-    register_ray()
+    backend = type("Ray", (RayBackend,), {"supports_return_generator": True})
+    register_parallel_backend("ray", backend)
+    ours = not ray.is_initialized()
+    if ours: start_ray(ray, workers, address)
     try:
         with parallel_config("ray", n_jobs=workers): yield
     finally:
         if ours: ray.shutdown()
 
-# %% ../../nbs/81_studies.ipynb #e219a35f
+def start_ray(ray, workers: int, address: str | None) -> None:
+    "Connect, or start a cluster of this machine; every worker gets this package"
+    here = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    package = {"py_modules": [str(Path(sae_lit.__file__).parent)]}
+    try: ray.init(address or "local", log_to_driver=False, logging_level="error", runtime_env=package, **here)
+    except Exception as e: raise ConnectionError(f"cannot {'reach the Ray cluster at ' + address if address else 'start Ray'}: {e}") from e
+
+# %% ../../nbs/81_studies.ipynb #dde59651
 @contextmanager
 def on_dask(workers: int, address: str | None) -> Iterator[None]:
     "A Dask cluster, or one of this machine that ends with the study"
@@ -454,7 +461,7 @@ def on_dask(workers: int, address: str | None) -> Iterator[None]:
 
 ENGINES = {"loky": on_loky, "ray": on_ray, "dask": on_dask}
 
-# %% ../../nbs/81_studies.ipynb #d6caf8f2
+# %% ../../nbs/81_studies.ipynb #16c37236
 def run_study(
     study: Study | str,  # or the name of one in `STUDIES`
     out: str | Path = "runs/studies",  # folder of run folders: STUDY/MODEL-DATA-SEED-IDENTITY
@@ -482,14 +489,14 @@ def run_study(
                                        + f". The others are stored. Details are in {results / study.name / 'failed'}; the same call tries again")
     return list(Stored(study, results).records.values())
 
-# %% ../../nbs/81_studies.ipynb #71f3dd1b
+# %% ../../nbs/81_studies.ipynb #bcce2c6c
 def find(study: Study | str) -> Study:
     "A study by its name; `ValueError` for an unknown one"
     if isinstance(study, Study): return study
     if study not in STUDIES: raise ValueError(f"unknown study {study!r}; {nearest(study, list(STUDIES))}")
     return STUDIES[study]
 
-# %% ../../nbs/81_studies.ipynb #2af9571a
+# %% ../../nbs/81_studies.ipynb #87965f67
 def work(
     study: Study,
     jobs: list[Job],
