@@ -6,18 +6,18 @@
 __all__ = ['Weights', 'kl_divergence', 'kl_as_released', 'log_normal', 'log_weights', 'aggregate_log_density', 'Decomposition',
            'decompose', 'total_correlation', 'decompose_as_released']
 
-# %% ../../nbs/21_variational.ipynb #2a560131
+# %% ../../nbs/21_variational.ipynb #967294ba
 import math
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-# %% ../../nbs/21_variational.ipynb #d68da385
+# %% ../../nbs/21_variational.ipynb #86b15eaa
 def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
     return [t.float() if t.itemsize < 4 else t for t in tensors]
 
-# %% ../../nbs/21_variational.ipynb #3c4a0a9d
+# %% ../../nbs/21_variational.ipynb #2590d8a8
 def kl_divergence(
     mean: Tensor,  # posterior means `[N, D]`
     logvar: Tensor,  # log-variances, same shape
@@ -26,7 +26,7 @@ def kl_divergence(
     mean, logvar = _at_least_float32(mean, logvar)
     return .5 * (mean.square() + logvar.expm1() - logvar).sum(1)
 
-# %% ../../nbs/21_variational.ipynb #2a87288a
+# %% ../../nbs/21_variational.ipynb #8bee9cda
 def kl_as_released(
     mean: Tensor,  # posterior means `[N, D]`
     logvar: Tensor,  # log-variances, same shape
@@ -34,7 +34,7 @@ def kl_as_released(
     "The penalty in the released code of Structure by Architecture: `kl_divergence` with sigma in place of its square"
     return kl_divergence(mean, logvar / 2)
 
-# %% ../../nbs/21_variational.ipynb #f5aaf6bc
+# %% ../../nbs/21_variational.ipynb #f09a5984
 def log_normal(
     z: Tensor,  # where, any shape
     mean: Tensor,  # broadcasts with `z`
@@ -43,7 +43,7 @@ def log_normal(
     "Log-density of a normal with the given mean and log-variance, elementwise"
     return -.5 * (math.log(2 * math.pi) + logvar + (z - mean).square() * (-logvar).exp())
 
-# %% ../../nbs/21_variational.ipynb #2da45d02
+# %% ../../nbs/21_variational.ipynb #38224aef
 Weights = Literal["stratified", "weighted"]
 
 def log_weights(
@@ -59,7 +59,7 @@ def log_weights(
     others = math.log((dataset_size - 1) / dataset_size / (batch - 1))
     return torch.full((batch, batch), others).fill_diagonal_(-math.log(dataset_size))
 
-# %% ../../nbs/21_variational.ipynb #e768e1ae
+# %% ../../nbs/21_variational.ipynb #97d90033
 def aggregate_log_density(
     z: Tensor,  # codes, z[i] drawn from posterior i, `[N, D]`
     mean: Tensor,  # posterior means, same shape
@@ -75,14 +75,14 @@ def aggregate_log_density(
     w = log_weights(len(z), dataset_size, weights).to(pairs)
     return (pairs.sum(2) + w).logsumexp(1), (pairs + w[:, :, None]).logsumexp(1)
 
-# %% ../../nbs/21_variational.ipynb #c08287b8
+# %% ../../nbs/21_variational.ipynb #cfa8b56b
 class Decomposition(NamedTuple):
     "The price of each code in three parts, each `[N]`, nats; their means estimate the three terms"
     mutual_information: Tensor  # ln q(z|x) - ln q(z)
     total_correlation: Tensor  # ln q(z) - sum of ln q(z_d)
     dimensionwise_kl: Tensor  # sum of ln q(z_d) - ln p(z)
 
-# %% ../../nbs/21_variational.ipynb #ed5d5f97
+# %% ../../nbs/21_variational.ipynb #72fc1cbd
 def decompose(
     z: Tensor,  # codes, z[i] drawn from posterior i, `[N, D]`
     mean: Tensor,  # posterior means, same shape
@@ -97,7 +97,7 @@ def decompose(
     product = marginals.sum(1)
     return Decomposition(posterior - joint, joint - product, product - prior)
 
-# %% ../../nbs/21_variational.ipynb #430d9a3a
+# %% ../../nbs/21_variational.ipynb #359333fd
 def total_correlation(
     z: Tensor,  # codes, z[i] drawn from posterior i, `[N, D]`
     mean: Tensor,  # posterior means, same shape
@@ -108,14 +108,14 @@ def total_correlation(
     "How far the dimensions of the aggregate posterior are from independent (Chen et al. 2018). ValueError for impossible sizes or shapes."
     return decompose(z, mean, logvar, dataset_size, weights).total_correlation
 
-# %% ../../nbs/21_variational.ipynb #eb65a214
+# %% ../../nbs/21_variational.ipynb #2eeafa92
 def _log_weights_as_released(batch: int, dataset_size: int) -> Tensor:
     others, odd = 1 / (batch - 1), (dataset_size - batch + 1) / (dataset_size * (batch - 1))
     w = torch.full((batch, batch), others)
     w[:, 0], w[:, 1], w[batch - 2, 0] = 1 / dataset_size, odd, odd
     return w.log()
 
-# %% ../../nbs/21_variational.ipynb #11b1883a
+# %% ../../nbs/21_variational.ipynb #4dabf50c
 def decompose_as_released(
     z: Tensor,  # codes, z[i] drawn from posterior i, `[N, D]`
     mean: Tensor,  # posterior means, same shape
