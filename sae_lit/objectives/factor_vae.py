@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['permute_dims', 'permute_within', 'Critic', 'critic_loss', 'density_ratio']
 
-# %% ../../nbs/22_factor_vae.ipynb #4fed5c15
+# %% ../../nbs/22_factor_vae.ipynb #f07434dc
 from typing import Callable
 
 import torch
@@ -15,14 +15,14 @@ from torch.func import functional_call
 
 from ..nets.blocks import Mish
 
-# %% ../../nbs/22_factor_vae.ipynb #07d7094f
+# %% ../../nbs/22_factor_vae.ipynb #b0193764
 def _shuffled(z: Tensor, dim: int, generator: Generator | None) -> Tensor:
     if z.ndim != 2 or z.shape[dim] < 2:
         raise ValueError(f"codes have shape {tuple(z.shape)}; expected [N, D] with two or more {('codes', 'dimensions')[dim]} to permute")
     noise = torch.rand(z.shape, generator=generator, device=generator.device if generator else z.device)
     return z.gather(dim, noise.argsort(dim).to(z.device))
 
-# %% ../../nbs/22_factor_vae.ipynb #29c11039
+# %% ../../nbs/22_factor_vae.ipynb #5da27a83
 def permute_dims(
     z: Tensor,  # codes `[N, D]`, N >= 2
     generator: Generator | None = None,  # source of randomness; torch's own if None
@@ -30,7 +30,7 @@ def permute_dims(
     "Permute each dimension by itself across the batch (Kim and Mnih 2018, algorithm 1). ValueError for fewer than two codes."
     return _shuffled(z, 0, generator)
 
-# %% ../../nbs/22_factor_vae.ipynb #95aa904b
+# %% ../../nbs/22_factor_vae.ipynb #0bbbd914
 def permute_within(
     z: Tensor,  # codes `[N, D]`, D >= 2
     generator: Generator | None = None,  # source of randomness; torch's own if None
@@ -38,7 +38,7 @@ def permute_within(
     "Permute the dimensions within each code, as the released code of Structure by Architecture does. ValueError for fewer than two dimensions."
     return _shuffled(z, 1, generator)
 
-# %% ../../nbs/22_factor_vae.ipynb #c485cb60
+# %% ../../nbs/22_factor_vae.ipynb #682938c9
 class Critic(nn.Module):
     "Logits for 'code' (0) and 'permuted' (1) (Kim and Mnih 2018, appendix A; activation slope of disentanglement_lib)"
     def __init__(self,
@@ -54,7 +54,7 @@ class Critic(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor: return self.net(z.to(self.net[0].weight.dtype))
 
-# %% ../../nbs/22_factor_vae.ipynb #75608ae1
+# %% ../../nbs/22_factor_vae.ipynb #023a6437
 def critic_loss(
     critic: nn.Module,  # `[N, D]` to logits `[N, 2]`
     z: Tensor,  # codes `[N, D]`, N >= 2; no gradient flows back to them
@@ -66,7 +66,7 @@ def critic_loss(
     losses = [F.cross_entropy(critic(c).float(), torch.full((len(z),), label, device=z.device)) for label, c in enumerate((z, permute(z, generator)))]
     return sum(losses) / 2
 
-# %% ../../nbs/22_factor_vae.ipynb #f71dcdf9
+# %% ../../nbs/22_factor_vae.ipynb #415c360e
 def density_ratio(
     critic: nn.Module,  # `[N, D]` to logits `[N, 2]`; neither its gradients nor its buffers change
     z: Tensor,  # codes `[N, D]`

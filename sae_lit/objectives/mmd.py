@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['mmd', 'mmd_as_released']
 
-# %% ../../nbs/23_mmd.ipynb #5cd37eec
+# %% ../../nbs/23_mmd.ipynb #61f09ed1
 from typing import Sequence
 
 import torch
 from torch import Tensor
 
-# %% ../../nbs/23_mmd.ipynb #0d4ac1b9
+# %% ../../nbs/23_mmd.ipynb #60995563
 def _kernel(a: Tensor, b: Tensor, widths: list[float]) -> Tensor:
     distance = (a[:, None] - b).square().sum(2)
     return sum(c / (c + distance) for c in widths)
 
-# %% ../../nbs/23_mmd.ipynb #6a470662
+# %% ../../nbs/23_mmd.ipynb #9840ad71
 def _check(z: Tensor, prior: Tensor) -> None:
     if z.ndim != 2 or prior.ndim != 2 or z.shape[1] != prior.shape[1]:
         raise ValueError(f"codes have shape {tuple(z.shape)}, prior samples {tuple(prior.shape)}; expected [N, D] and [M, D] with the same D")
@@ -26,7 +26,7 @@ def _check(z: Tensor, prior: Tensor) -> None:
 def _mean_of_pairs(k: Tensor) -> Tensor:
     return (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
 
-# %% ../../nbs/23_mmd.ipynb #d9356de9
+# %% ../../nbs/23_mmd.ipynb #4178a117
 def mmd(
     z: Tensor,  # codes `[N, D]`, N >= 2
     prior: Tensor,  # samples of the prior `[M, D]`, M >= 2
@@ -40,7 +40,7 @@ def mmd(
     within = _mean_of_pairs(_kernel(z, z, widths)) + _mean_of_pairs(_kernel(prior, prior, widths))
     return within - 2 * _kernel(z, prior, widths).mean()
 
-# %% ../../nbs/23_mmd.ipynb #652a7a27
+# %% ../../nbs/23_mmd.ipynb #7943c739
 def mmd_as_released(
     z: Tensor,  # codes `[N, D]`, N >= 2
     prior: Tensor,  # samples of the prior `[M, D]`, M >= 2
