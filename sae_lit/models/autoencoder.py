@@ -61,19 +61,14 @@ TERMS |= {
     "critic": lambda model, x, out: critic_loss(model.critic, out.code.z),
 }
 
-# %% ../../nbs/30_autoencoder.ipynb #3f3b24c6
-def _annealed(model: "Autoencoder", x: Tensor, out: Output) -> Tensor:
-    "The released β-TCVAE lets this part grow over the first 200 steps"
-    return min(1., model.steps_done / 200) * parts_of(model, out, decompose_as_released).dimensionwise_kl.mean()
-
+# %% ../../nbs/30_autoencoder.ipynb #c249b416
 TERMS |= {
     "kl_as_released": lambda model, x, out: kl_as_released(out.code.mean, out.code.logvar).mean(),
     "mmd_as_released": lambda model, x, out: mmd_as_released(out.code.z, torch.randn_like(out.code.z)),
     "critic_as_released": lambda model, x, out: critic_loss(model.critic, out.code.z, permute=permute_within),
-    "mutual_information_as_released": lambda model, x, out: parts_of(model, out, decompose_as_released).mutual_information.mean(),
-    "total_correlation_as_released": lambda model, x, out: parts_of(model, out, decompose_as_released).total_correlation.mean(),
-    "dimensionwise_kl_as_released": _annealed,
 }
+TERMS |= {f"{name}_as_released": lambda model, x, out, name=name: getattr(parts_of(model, out, decompose_as_released), name).mean()
+          for name in ("mutual_information", "total_correlation", "dimensionwise_kl")}
 
 # %% ../../nbs/30_autoencoder.ipynb #35252673
 class Autoencoder(nn.Module, ModelHubMixin):
@@ -92,8 +87,7 @@ class Autoencoder(nn.Module, ModelHubMixin):
         self.groups = getattr(decoder, "groups", [[i] for i in range(self.latent_dim)])
         self.register_buffer("bank", torch.zeros(0, self.latent_dim))  # latents of training pictures, filled by `fit`
         self.spec: dict | None = None  # the data that `assemble` builds it from
-        self.train_size: int | None = None  # how many pictures it is trained on, and
-        self.steps_done = 0  # how far it is: `fit` keeps both
+        self.train_size: int | None = None  # how many pictures it is trained on; `fit` tells
 
     def forward(self, x: Tensor) -> Output:
         code = self.bottleneck(self.encoder(x))
