@@ -7,7 +7,7 @@ __all__ = ['squared_responses', 'response_matrix', 'relative_responses', 'plot_r
            'hybrid_risk', 'factor_traversals', 'ordered_pairs', 'conditioned_responses', 'causal_disentanglement',
            'causal_completeness']
 
-# %% ../../nbs/69_responses.ipynb #ec9e3601
+# %% ../../nbs/69_responses.ipynb #7269d741
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +22,7 @@ from ..data.factors import FactorSpace
 from ..models.codes import device_of, evaluating
 from ..sampling.hybrid import HybridSampler
 
-# %% ../../nbs/69_responses.ipynb #363efdb0
+# %% ../../nbs/69_responses.ipynb #a1bbd0ff
 @contextmanager
 def _measuring(
     model: Any, # With `encode` and `decode`
@@ -32,7 +32,7 @@ def _measuring(
     with evaluating(model) if isinstance(model, nn.Module) else torch.no_grad():
         yield device_of(model) if isinstance(model, nn.Module) else z.device
 
-# %% ../../nbs/69_responses.ipynb #5c5e5621
+# %% ../../nbs/69_responses.ipynb #c13cbf06
 @torch.no_grad()
 def squared_responses(
     model: Any, # With `encode` and `decode`
@@ -49,7 +49,7 @@ def squared_responses(
     before = respond(base)
     return torch.stack([(respond(torch.where(owner == g, other, base)) - before).square() for g in range(int(owner.max()) + 1)], 1)
 
-# %% ../../nbs/69_responses.ipynb #53e15f4c
+# %% ../../nbs/69_responses.ipynb #d04c0aa0
 def response_matrix(
     model: Any, # With `encode` and `decode`
     z: Tensor, # Codes to start from and to take values from: of pictures, or from a sampler, [N >= 2, D]
@@ -73,7 +73,7 @@ def response_matrix(
             total = total + squared_responses(model, bank[a], bank[b], owner).sum(0)
     return (total / n).sqrt().cpu()
 
-# %% ../../nbs/69_responses.ipynb #885697e1
+# %% ../../nbs/69_responses.ipynb #bbaff724
 def relative_responses(
     M: Tensor, # From `response_matrix`, [D, D] or [k, D]
     z: Tensor, # The codes it was measured with, [N, D]
@@ -85,16 +85,18 @@ def relative_responses(
     if moves.any(): raise ValueError(f"latents {moves.nonzero().flatten().tolist()} are constant in z but move; give codes that vary, such as encode(model, data)")
     return M.double() / full.where(full > 0, torch.ones((), dtype=torch.float64))
 
-# %% ../../nbs/69_responses.ipynb #19a8cca4
+# %% ../../nbs/69_responses.ipynb #fdd14935
 def plot_responses(
     M: Tensor, # [rows, columns], not negative
-    rows: Sequence[str] | None = None, # Names of what was changed; None: z1, z2, ...
+    rows: Sequence[str] | None = None, # Names of what was changed, such as factors; None: do(z1), ..., or do(S1), ... for whole chunks
     columns: Sequence[str] | None = None, # Names of what moved; None: z1, z2, ...
     groups: Sequence[Sequence[int]] | None = None, # Neighbouring latents that belong together, such as `model.groups`
     title: str = '',
 ) -> Figure: # Not shown
     "Heat map of responses. Raises ValueError for a wrong number of names."
-    rows, columns = ([f'z{i + 1}' for i in range(size)] if names is None else list(names) for size, names in zip(M.shape, (rows, columns)))
+    latents = rows is None and len(M) == M.shape[1] # changed one by one, so that the groups are theirs, too
+    rows = [f"do({'z' if latents else 'S'}{j + 1})" for j in range(len(M))] if rows is None else list(rows)
+    columns = [f'z{k + 1}' for k in range(M.shape[1])] if columns is None else list(columns)
     if (len(rows), len(columns)) != tuple(M.shape): raise ValueError(f"{len(rows)} row and {len(columns)} column names for a matrix {list(M.shape)}")
     figure, axes = plt.subplots(figsize=(1.6 + .28 * len(columns), 1. + .28 * len(rows)), layout='constrained')
     plt.close(figure) # pyplot forgets it: a notebook shows the returned figure once, a script leaks none
@@ -104,11 +106,11 @@ def plot_responses(
     axes.set(title=title, xlabel='moves')
     for edge in np.cumsum([len(g) for g in groups or ()])[:-1] - .5:
         axes.axvline(edge, color='white')
-        if M.shape[0] == M.shape[1]: axes.axhline(edge, color='white')
+        if latents: axes.axhline(edge, color='white')
     figure.colorbar(shown, ax=axes)
     return figure
 
-# %% ../../nbs/69_responses.ipynb #aef60c57
+# %% ../../nbs/69_responses.ipynb #261f2c7b
 def chunk_matrix(
     M: Tensor, # Relative responses, [D, D], or [k, D] from interventions on whole chunks
     groups: Sequence[Sequence[int]], # Latents of each chunk; all D, each once
@@ -121,7 +123,7 @@ def chunk_matrix(
     if M.shape[0] != len(groups): moved = torch.stack([moved[list(g)].sum(0) for g in groups])
     return moved.sqrt()
 
-# %% ../../nbs/69_responses.ipynb #1600cd78
+# %% ../../nbs/69_responses.ipynb #62cee799
 def unused_latents(
     M: Tensor, # Relative responses, [D, D]
     threshold: float = .1, # Share of a full exchange
@@ -129,7 +131,7 @@ def unused_latents(
     "Latents whose intervention moves no latent by as much as `threshold`."
     return (M.amax(1) < threshold).nonzero().flatten().tolist()
 
-# %% ../../nbs/69_responses.ipynb #0bb973cf
+# %% ../../nbs/69_responses.ipynb #7d39df31
 def hybrid_risk(
     M: Tensor, # Relative responses, or a chunk matrix of them, [D, D]
     latents: Sequence[int] | None = None, # Which ones; None: all. Those that are not in `unused_latents(M)` are a good choice
@@ -140,7 +142,7 @@ def hybrid_risk(
     size = len(M)
     return ((M.sum() - M.trace()) / (size * (size - 1))).item() if size > 1 else 0.
 
-# %% ../../nbs/69_responses.ipynb #55a1594d
+# %% ../../nbs/69_responses.ipynb #8964f8a0
 def factor_traversals(
     factors: Tensor, # Classes of all pictures, int64 [N, F]
     space: FactorSpace, # Their grid
@@ -160,7 +162,7 @@ def factor_traversals(
         if sum(map(len, found)) >= n: break
     return torch.cat(found)[:n]
 
-# %% ../../nbs/69_responses.ipynb #93a19a7a
+# %% ../../nbs/69_responses.ipynb #108ea8ec
 def ordered_pairs(
     traversals: int, # T
     classes: int, # S >= 2
@@ -172,7 +174,7 @@ def ordered_pairs(
     first, second = number // (classes - 1), number % (classes - 1)
     return first, second + (second >= first)
 
-# %% ../../nbs/69_responses.ipynb #1af7d8dd
+# %% ../../nbs/69_responses.ipynb #dc78301a
 def conditioned_responses(
     model: Any, # With `encode` and `decode`
     data: ImageDataset, # With factors; whole, since a part holds hardly a complete traversal
@@ -193,7 +195,7 @@ def conditioned_responses(
         rows.append(_along(model, data, lines, interventions, rng, batch_size))
     return torch.stack(rows)
 
-# %% ../../nbs/69_responses.ipynb #3e9fae68
+# %% ../../nbs/69_responses.ipynb #559753f4
 def _along(model: Any, data: ImageDataset, lines: Tensor, interventions: int, rng: torch.Generator, batch_size: int) -> Tensor:
     "Mean response of each latent to interventions along the traversals `lines`, float64 [D]."
     with _measuring(model, torch.empty(0, device=data.device)) as device:
@@ -206,7 +208,7 @@ def _along(model: Any, data: ImageDataset, lines: Tensor, interventions: int, rn
         own = [squared_responses(model, base, other, owner).diagonal(dim1=1, dim2=2) for base, other in pairs]
     return torch.cat(own).unflatten(0, a.shape).mean(1).sqrt().mean(0).cpu()
 
-# %% ../../nbs/69_responses.ipynb #1613c5b6
+# %% ../../nbs/69_responses.ipynb #67a8ba60
 def _share(R: Tensor, dim: int, rescaled: bool) -> float:
     "Sum of the largest entries along `dim`, as a share of the total."
     if R.ndim != 2 or not (R >= 0).all() or R.isinf().any(): raise ValueError("expected responses [F, D], finite and not negative, as conditioned_responses gives them")
