@@ -97,7 +97,7 @@ class BytePictures(ImageDataset):
         data, i = torch.empty(self.storage_size, *self.image_shape[1:], 3, dtype=torch.uint8), 0
         with tqdm(total=len(data), desc=f'loading {self.name}', disable=data.numel() < 10**8) as bar:
             for block in self._blocks():
-                data[i:i + len(block)] = torch.from_numpy(block)
+                data.numpy()[i:i + len(block)] = block
                 i += len(block); bar.update(len(block))
         return data
 

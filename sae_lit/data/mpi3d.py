@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MPI3D_FACTORS', 'MPI3D_FILES', 'write_mpi3d', 'stored_at', 'MPI3D']
 
-# %% ../../nbs/03b_mpi3d.ipynb #61093a90
+# %% ../../nbs/03b_mpi3d.ipynb #0d8cf949
 import struct
 import zipfile
 import zlib
@@ -21,7 +21,7 @@ from .disk import atomically
 from .factors import FactorSpace
 from .files import BytePictures, RawRows, locate, npz_array, unpacked
 
-# %% ../../nbs/03b_mpi3d.ipynb #5af03358
+# %% ../../nbs/03b_mpi3d.ipynb #ddb1fe9a
 MPI3D_FACTORS = ['object color', 'object shape', 'object size', 'camera height', 'background color', 'horizontal axis', 'vertical axis']
 MPI3D_FILES = {                         # name of the file, number of values of each factor
     'toy': ('mpi3d_toy.npz', (6, 6, 2, 3, 3, 40, 40)),
@@ -30,7 +30,7 @@ MPI3D_FILES = {                         # name of the file, number of values of 
     'complex': ('real3d_complicated_shapes_ordered.npz', (4, 4, 2, 3, 3, 40, 40)),
 }
 
-# %% ../../nbs/03b_mpi3d.ipynb #331d1403
+# %% ../../nbs/03b_mpi3d.ipynb #f99033cb
 def write_mpi3d(
     path: str | Path,  # the file, such as "mpi3d_toy.npz"
     grid: Sequence[int] = (3, 3, 2, 3, 3, 4, 4),  # number of values of each of the seven factors
@@ -45,7 +45,7 @@ def write_mpi3d(
             for i in range(0, len(space), 1024): f.write(barcodes(space.to_factors(slice(i, i + 1024)), space.sizes).tobytes())
     return atomically(path, fill)
 
-# %% ../../nbs/03b_mpi3d.ipynb #728a57de
+# %% ../../nbs/03b_mpi3d.ipynb #18dbc96e
 def stored_at(
     path: Path,  # a NPZ
     info: zipfile.ZipInfo,  # one of its members
@@ -58,7 +58,7 @@ def stored_at(
         name, extra = struct.unpack('<HH', f.read(4))
     return info.header_offset + 30 + name + extra + header
 
-# %% ../../nbs/03b_mpi3d.ipynb #8a8e0a9a
+# %% ../../nbs/03b_mpi3d.ipynb #494df70b
 def _check(path: Path, space: FactorSpace, page: str) -> int | None:
     "Where the pictures lie in an uncompressed file; ValueError if it does not hold uint8 pictures for every point of the grid."
     with zipfile.ZipFile(path) as z:
@@ -72,7 +72,7 @@ def _check(path: Path, space: FactorSpace, page: str) -> int | None:
         if info.file_size - f.tell() != len(space) * 64 * 64 * 3: raise zipfile.BadZipFile("'images' is shorter or longer than its header says")
         return stored_at(path, info, f.tell())
 
-# %% ../../nbs/03b_mpi3d.ipynb #a65bd0ae
+# %% ../../nbs/03b_mpi3d.ipynb #e76c7dbd
 class MPI3D(BytePictures):
     "A published MPI3D file (Gondal et al. 2019), or one of the same form with another `grid`. ValueError if it is not whole, or has not the grid's size."
     page = 'https://github.com/rr-learning/disentanglement_dataset'
@@ -96,12 +96,12 @@ class MPI3D(BytePictures):
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise ValueError(f"{self.path} is not a whole NPZ file ({error}); fetch it again from {self.page}") from error
 
-# %% ../../nbs/03b_mpi3d.ipynb #056f8acb
+# %% ../../nbs/03b_mpi3d.ipynb #4c165cdc
 @patch
 def _blocks(self: MPI3D) -> Iterator[np.ndarray]:
     "All pictures in blocks `[n, 64, 64, 3]`."
     with zipfile.ZipFile(self.path) as z:
         f = npz_array(z, 'images', self.path)[0]
-        for i in range(0, self.storage_size, 1024):
-            yield np.frombuffer(f.read(min(1024, self.storage_size - i) * 64 * 64 * 3), np.uint8).reshape(-1, 64, 64, 3)
+        for i in range(0, self.storage_size, 512):
+            yield np.frombuffer(f.read(min(512, self.storage_size - i) * 64 * 64 * 3), np.uint8).reshape(-1, 64, 64, 3)
         f.read(1)
