@@ -6,7 +6,7 @@
 __all__ = ['RFD_FACTORS', 'RFD_VARIED', 'GivenTest', 'read_partition', 'CelebA', 'write_celeba', 'tar_index', 'read_labels',
            'RFD', 'write_rfd']
 
-# %% ../../nbs/03d_photos.ipynb #050557e5
+# %% ../../nbs/03d_photos.ipynb #572afb54
 import io
 import tarfile
 import zipfile
@@ -26,7 +26,7 @@ from .factors import FactorSpace
 from .files import locate, npz_array, read_picture
 from .rendered import PictureFiles, check_folder
 
-# %% ../../nbs/03d_photos.ipynb #b4ecf98f
+# %% ../../nbs/03d_photos.ipynb #1a991d4d
 class GivenTest(PictureFiles):
     "Pictures whose test set is given: `pool` says of each row whether it may be trained on."
     pool: np.ndarray  # bool `[N]`
@@ -43,7 +43,7 @@ class GivenTest(PictureFiles):
         order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(seed))]
         return _parts(self, order[len(order) // 10:], order[:len(order) // 10], rest)
 
-# %% ../../nbs/03d_photos.ipynb #266dbed9
+# %% ../../nbs/03d_photos.ipynb #43517b4b
 def _parts(data: ImageDataset, *rows: torch.Tensor) -> tuple[ImageDataset, ...]:
     "Views of these rows as train, val and test."
     parts = []
@@ -53,7 +53,7 @@ def _parts(data: ImageDataset, *rows: torch.Tensor) -> tuple[ImageDataset, ...]:
         parts.append(part)
     return tuple(parts)
 
-# %% ../../nbs/03d_photos.ipynb #7aa90830
+# %% ../../nbs/03d_photos.ipynb #279f5f5a
 def read_partition(
     path: Path,  # list_eval_partition.txt
     count: int,  # how many lines it must have
@@ -67,7 +67,7 @@ def read_partition(
             raise ValueError(f"{path}: line {i} is {line[:40]!r}, expected '{i:06}.jpg' and 0, 1 or 2")
     return np.array([int(line[10:]) for line in lines], np.uint8)
 
-# %% ../../nbs/03d_photos.ipynb #409d4e01
+# %% ../../nbs/03d_photos.ipynb #38c32570
 class CelebA(GivenTest):
     "CelebA's aligned pictures (Liu et al. 2015), the middle 128 x 128; no factors. Needs `img_align_celeba/` and `list_eval_partition.txt` side by side."
     filename, page = 'list_eval_partition.txt', 'https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html'
@@ -85,7 +85,7 @@ class CelebA(GivenTest):
         self.pool = self.partition == 0
         self._keep(self.pictures, in_memory, unpack, 'celeba')
 
-# %% ../../nbs/03d_photos.ipynb #a596a7ab
+# %% ../../nbs/03d_photos.ipynb #698ce2a9
 @patch
 def _complete(self: CelebA) -> None: check_folder(self.pictures, [f'{i + 1:06}.jpg' for i in range(self.storage_size)], self.page)
 
@@ -97,7 +97,7 @@ def _picture(self: CelebA, row: int) -> Image.Image:
     if picture.size == (178, 218): return picture.crop((25, 45, 153, 173))
     raise ValueError(f"{path} has {picture.width} x {picture.height} pixels, expected 178 x 218: take the pictures called img_align_celeba")
 
-# %% ../../nbs/03d_photos.ipynb #905169f9
+# %% ../../nbs/03d_photos.ipynb #270c6596
 @patch
 def split(self: CelebA,
     fractions: Sequence[float] | str = 'released',  # "released", "official" for the list's own parts, or shares of train, val and test
@@ -109,7 +109,7 @@ def split(self: CelebA,
     part = torch.from_numpy(self.partition)[rows]
     return _parts(self, *(rows[part == i] for i in range(3)))
 
-# %% ../../nbs/03d_photos.ipynb #e859f46d
+# %% ../../nbs/03d_photos.ipynb #db4f1646
 def write_celeba(
     root: str | Path,  # folder for the list and the pictures
     partition: Sequence[int],  # 0 train, 1 val, 2 test, for each picture
@@ -123,11 +123,11 @@ def write_celeba(
     lines = ''.join(f'{i + 1:06}.jpg {part}\n' for i, part in enumerate(partition))
     return atomically(root / 'list_eval_partition.txt', lambda path: path.write_text(lines)).parent
 
-# %% ../../nbs/03d_photos.ipynb #d34936ae
+# %% ../../nbs/03d_photos.ipynb #6e698537
 RFD_FACTORS = FactorSpace(['shape', 'color', 'size', 'joint 0', 'joint 1', 'joint 2', 'x', 'y', 'angle'], [1, 8, 1, 30, 30, 30, 30, 30, 10])
 RFD_VARIED = [1, 3, 4, 5, 6, 7, 8]                      # the columns with more than one value
 
-# %% ../../nbs/03d_photos.ipynb #a3033496
+# %% ../../nbs/03d_photos.ipynb #f0ace0a2
 def tar_index(
     path: Path,  # an uncompressed tar of pictures with numbers as names
     count: int,  # how many there must be, numbered from 0
@@ -147,7 +147,7 @@ def tar_index(
     if not index[:, 1].all(): raise ValueError(f"{path} lacks {int((index[:, 1] == 0).sum()):,} of {count:,} pictures, the first is {int(index[:, 1].argmin())}.png: was it cut short?")
     return index
 
-# %% ../../nbs/03d_photos.ipynb #add84844
+# %% ../../nbs/03d_photos.ipynb #462006bb
 def read_labels(path: Path) -> torch.Tensor:  # uint8 classes `[N, 9]`
     "RFD's labels; ValueError if the NPZ is not whole, or a label is not a class of its factor."
     try:
@@ -161,7 +161,7 @@ def read_labels(path: Path) -> torch.Tensor:  # uint8 classes `[N, 9]`
     except ValueError as error: raise ValueError(f"{path}: {error}") from error
     return torch.from_numpy(labels.astype(np.uint8))
 
-# %% ../../nbs/03d_photos.ipynb #8af368fb
+# %% ../../nbs/03d_photos.ipynb #72eeda8e
 class RFD(GivenTest):
     "The simulated pictures of the robot finger data set (Dittadi et al. 2021), 128 x 128, seven varied factors that fill a small part of their grid."
     page = 'https://arxiv.org/abs/2010.14407'
@@ -182,7 +182,7 @@ class RFD(GivenTest):
 
     def _label(self, rows: torch.Tensor) -> torch.Tensor: return self.labels[rows.to(self.labels.device)].long()
 
-# %% ../../nbs/03d_photos.ipynb #59b03343
+# %% ../../nbs/03d_photos.ipynb #5aba9cce
 def _finger(root: str | Path | None, filename: str, page: str) -> Path:
     "Where a file of the release lies, however many of its folders were kept."
     for inside in ('', 'finger/'):
@@ -190,6 +190,7 @@ def _finger(root: str | Path | None, filename: str, page: str) -> Path:
         except FileNotFoundError: pass
     return locate(root, f'robot_finger_datasets/finger/{filename}', page)
 
+# %% ../../nbs/03d_photos.ipynb #46851f2d
 @patch
 def _complete(self: RFD) -> None:
     if self.index is None: self.index = tar_index(self.tar, self.storage_size)
@@ -204,7 +205,7 @@ def _picture(self: RFD, row: int) -> Image.Image:
     if picture.size == (128, 128): return picture
     raise ValueError(f"{row}.png in {self.tar} has {picture.width} x {picture.height} pixels, expected 128 x 128")
 
-# %% ../../nbs/03d_photos.ipynb #d6f9db47
+# %% ../../nbs/03d_photos.ipynb #a50972cf
 def write_rfd(
     root: str | Path,  # the folder around `robot_finger_datasets`
     classes: np.ndarray | torch.Tensor,  # classes of all nine factors `[N, 9]`
@@ -224,6 +225,7 @@ def write_rfd(
     _write_npz(folder / 'finger_info.npz', dataset_size=len(classes), num_factor_values=RFD_FACTORS.sizes, factor_values=np.array({}, object))
     return _write_npz(folder / 'finger_labels.npz', labels=classes).parent
 
+# %% ../../nbs/03d_photos.ipynb #1fe27880
 def _write_npz(path: Path, **arrays: object) -> Path:
     def fill(temporary: Path) -> None:
         with open(temporary, 'wb') as f: np.savez(f, **arrays)
