@@ -7,6 +7,8 @@ __all__ = ['ImageDataset', 'check_values', 'ArrayDataset', 'split_rows']
 
 # %% ../../nbs/01_datasets.ipynb #18c38cb3
 import copy
+import difflib
+import operator
 from typing import Self, Sequence
 
 import numpy as np
@@ -27,6 +29,7 @@ class ImageDataset(Dataset):
     ):
         self.name, self.image_shape, self.factor_space = name, tuple(image_shape), factor_space
         self.storage_size, self.rows, self.part_name = int(size), None, None
+        self.pool, self.conditions = None, {}  # rows that `split` divides, None: `rows`; what `without` and `only` were asked for
         self.device, self.loaded_as = torch.device('cpu'), None  # `load_data` notes here how to get the same data again
 
     def _label(self, rows: torch.Tensor) -> torch.Tensor: return self.factor_space.to_factors(rows)
@@ -35,6 +38,7 @@ class ImageDataset(Dataset):
 
     def __repr__(self) -> str:
         part = f', part={self.part_name!r}' if self.part_name else ''
+        part += ''.join(f', {kind} {condition}' for kind, asked in self.conditions.items() for condition in asked)
         return f"{type(self).__name__}({self.name!r}, {len(self):,} x {self.image_shape}{part})"
 
 # %% ../../nbs/01_datasets.ipynb #586b56eb
@@ -86,7 +90,7 @@ def to(self: ImageDataset,
     moved = copy.copy(self)
     moved.device = device
     for key, value in vars(moved).items():
-        if torch.is_tensor(value) and key != 'rows': setattr(moved, key, value.to(device))
+        if torch.is_tensor(value) and key not in ('rows', 'pool'): setattr(moved, key, value.to(device))
     return moved
 
 # %% ../../nbs/01_datasets.ipynb #69abae59
@@ -175,10 +179,12 @@ def split(self: ImageDataset,
     seed: int = 0,  # which shuffle
 ) -> tuple[Self, Self, Self]:  # train, val, test
     "Three disjoint views of this data set; no picture is copied."
-    parts = []
-    for name, index in zip(('train', 'val', 'test'), split_rows(len(self), fractions, seed)):
+    whole, parts = copy.copy(self), []
+    if self.pool is not None: whole.rows = self.pool
+    for name, index in zip(('train', 'val', 'test'), split_rows(len(whole), fractions, seed)):
         part = copy.copy(self)
-        part.rows, part.part_name = self.source_rows(index), name
+        part.rows, part.part_name = whole.source_rows(index), name
+        if self.pool is not None: part.pool, part.rows = part.rows, part.rows[torch.isin(part.rows, self.rows)]
         parts.append(part)
     return tuple(parts)
 
@@ -191,3 +197,64 @@ def part(self: ImageDataset,
     if name not in ('train', 'val', 'test'): raise ValueError(f"no part {name!r}: expected 'train', 'val' or 'test'")
     if self.part_name is not None: return self
     return self.split()[('train', 'val', 'test').index(name)]
+
+# %% ../../nbs/01_datasets.ipynb #bc71fe55
+@patch
+def _meets(self: ImageDataset,
+    condition: dict[str, int | Sequence[int]],  # factor name: class or classes, such as {"floor hue": [0, 1]}
+) -> torch.Tensor:  # bool `[len(self)]`
+    "Which of this data set's pictures have, for every factor named, one of its classes; ValueError for a factor or class that is not there."
+    if not condition: raise ValueError("no factor named: give a dict of factor names and classes, such as {'shape': [2]}")
+    factors, space, found = self.factors(slice(None)).cpu(), self.factor_space, torch.ones(len(self), dtype=torch.bool)
+    for name, classes in condition.items():
+        if name not in space.names:
+            near = difflib.get_close_matches(str(name), space.names, n=3, cutoff=.4)
+            raise ValueError(f"data set {self.name!r} has no factor {name!r}: {_either(near)}its factors are {', '.join(space.names)}")
+        j, wanted = space.names.index(name), _classes(classes)
+        wrong = [c for c in wanted if not 0 <= c < space.sizes[j]]
+        if wrong or not wanted: raise ValueError(f"factor {name!r} has no class {wrong or 'in an empty list'}: expected some of 0 to {space.sizes[j] - 1}")
+        found &= torch.isin(factors[:, j], torch.tensor(wanted))
+    return found
+
+# %% ../../nbs/01_datasets.ipynb #f120ff9f
+def _either(near: list[str]) -> str: return f"did you mean {' or '.join(map(repr, near))}? " if near else ''
+
+def _classes(classes: int | Sequence[int]) -> list[int]:
+    "One class or several as a list; TypeError if they are not integers."
+    return [operator.index(c) for c in (classes if hasattr(classes, '__iter__') else [classes])]
+
+# %% ../../nbs/01_datasets.ipynb #4e0a3c14
+@patch
+def _view(self: ImageDataset, kind: str, conditions: Sequence[dict[str, int | Sequence[int]]]) -> Self:
+    "Rows that meet none (`kind` is 'without') or all ('only') of the conditions; ValueError if none is left."
+    view, keep = copy.copy(self), torch.ones(len(self), dtype=torch.bool)
+    for condition in conditions: keep &= ~self._meets(condition) if kind == 'without' else self._meets(condition)
+    if not keep.any(): raise ValueError(f"{self!r} holds no picture {kind} {', '.join(map(str, conditions))}: name fewer or other classes")
+    asked = [{name: _classes(classes) for name, classes in condition.items()} for condition in conditions]
+    view.rows = self.source_rows(keep.nonzero()[:, 0])
+    view.pool = self.source_rows(slice(None)) if self.pool is None else self.pool
+    view.conditions = {**self.conditions, kind: self.conditions.get(kind, []) + asked}
+    if self.loaded_as is not None: view.loaded_as = {**self.loaded_as, **view.conditions}
+    return view
+
+# %% ../../nbs/01_datasets.ipynb #2c0165ea
+@patch
+def without(self: ImageDataset,
+    *conditions: dict[str, int | Sequence[int]],  # pictures that meet any of these are left out
+) -> Self:
+    "View of the pictures that meet none of the conditions; its parts lie within this data set's. ValueError for unknown factors or classes, or if nothing is left."
+    return self._view('without', conditions) if conditions else self
+
+@patch
+def only(self: ImageDataset,
+    *conditions: dict[str, int | Sequence[int]],  # pictures that meet all of these are kept
+) -> Self:
+    "View of the pictures that meet every condition; its parts lie within this data set's. ValueError for unknown factors or classes, or if nothing is left."
+    return self._view('only', conditions) if conditions else self
+
+@patch
+def leave_out(self: ImageDataset,
+    condition: dict[str, int | Sequence[int]],  # factor name: class or classes; with several factors, their combination is left out
+) -> tuple[Self, Self]:  # seen, novel
+    "The pictures without these classes, and those with them (Structure by Architecture, section on extrapolation)."
+    return self.without(condition), self.only(condition)
