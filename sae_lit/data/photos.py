@@ -6,7 +6,8 @@
 __all__ = ['RFD_FACTORS', 'RFD_VARIED', 'GivenTest', 'read_partition', 'CelebA', 'write_celeba', 'tar_index', 'read_labels',
            'RFD', 'write_rfd']
 
-# %% ../../nbs/03d_photos.ipynb #572afb54
+# %% ../../nbs/03d_photos.ipynb #75504205
+import copy
 import io
 import tarfile
 import zipfile
@@ -26,10 +27,10 @@ from .factors import FactorSpace
 from .files import locate, npz_array, read_picture
 from .rendered import PictureFiles, check_folder
 
-# %% ../../nbs/03d_photos.ipynb #1a991d4d
+# %% ../../nbs/03d_photos.ipynb #9ba2359b
 class GivenTest(PictureFiles):
-    "Pictures whose test set is given: `pool` says of each row whether it may be trained on."
-    pool: np.ndarray  # bool `[N]`
+    "Pictures whose test set is given: `trainable` says of each row whether it is in the pool."
+    trainable: np.ndarray  # bool `[N]`
 
     def split(self,
         fractions: Sequence[float] | str = 'released',  # or shares of train, val and test, as for any data set
@@ -37,23 +38,27 @@ class GivenTest(PictureFiles):
     ) -> tuple[Self, Self, Self]:  # train, val, test
         "The given test set, and the pool as 9/10 train and 1/10 val; no picture is copied."
         if fractions != 'released': return super().split(fractions, seed)
-        rows = self.source_rows(slice(None))
-        pool = torch.from_numpy(self.pool)[rows]
-        order, rest = rows[pool], rows[~pool]
-        order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(seed))]
-        return _parts(self, order[len(order) // 10:], order[:len(order) // 10], rest)
+        rows = _divided(self)
+        usable = torch.from_numpy(self.trainable)[rows]
+        order = rows[usable][torch.randperm(int(usable.sum()), generator=torch.Generator().manual_seed(seed))]
+        return _parts(self, order[len(order) // 10:], order[:len(order) // 10], rows[~usable])
 
-# %% ../../nbs/03d_photos.ipynb #43517b4b
+# %% ../../nbs/03d_photos.ipynb #0d6cfe1d
+def _divided(data: ImageDataset) -> torch.Tensor:  # int64 `[N]`
+    "The rows that a split divides: those of the data set that a view was taken of, or the data set's own."
+    return data.source_rows(slice(None)) if data.pool is None else data.pool
+
 def _parts(data: ImageDataset, *rows: torch.Tensor) -> tuple[ImageDataset, ...]:
-    "Views of these rows as train, val and test."
+    "Views of these rows as train, val and test; of a view, what it has of them."
     parts = []
     for name, chosen in zip(('train', 'val', 'test'), rows):
         part = copy.copy(data)
         part.rows, part.part_name = chosen, name
+        if data.pool is not None: part.pool, part.rows = chosen, chosen[torch.isin(chosen, data.rows)]
         parts.append(part)
     return tuple(parts)
 
-# %% ../../nbs/03d_photos.ipynb #279f5f5a
+# %% ../../nbs/03d_photos.ipynb #530179a5
 def read_partition(
     path: Path,  # list_eval_partition.txt
     count: int,  # how many lines it must have
@@ -67,7 +72,7 @@ def read_partition(
             raise ValueError(f"{path}: line {i} is {line[:40]!r}, expected '{i:06}.jpg' and 0, 1 or 2")
     return np.array([int(line[10:]) for line in lines], np.uint8)
 
-# %% ../../nbs/03d_photos.ipynb #38c32570
+# %% ../../nbs/03d_photos.ipynb #22115eb7
 class CelebA(GivenTest):
     "CelebA's aligned pictures (Liu et al. 2015), the middle 128 x 128; no factors. Needs `img_align_celeba/` and `list_eval_partition.txt` side by side."
     filename, page = 'list_eval_partition.txt', 'https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html'
@@ -82,10 +87,10 @@ class CelebA(GivenTest):
         path = locate(root, self.filename, self.page)
         self.partition, self.pictures = read_partition(path, count), path.parent / 'img_align_celeba'
         super().__init__('celeba', resolution, count)
-        self.pool = self.partition == 0
+        self.trainable = self.partition == 0
         self._keep(self.pictures, in_memory, unpack, 'celeba')
 
-# %% ../../nbs/03d_photos.ipynb #698ce2a9
+# %% ../../nbs/03d_photos.ipynb #1b3fd79e
 @patch
 def _complete(self: CelebA) -> None: check_folder(self.pictures, [f'{i + 1:06}.jpg' for i in range(self.storage_size)], self.page)
 
@@ -97,7 +102,7 @@ def _picture(self: CelebA, row: int) -> Image.Image:
     if picture.size == (178, 218): return picture.crop((25, 45, 153, 173))
     raise ValueError(f"{path} has {picture.width} x {picture.height} pixels, expected 178 x 218: take the pictures called img_align_celeba")
 
-# %% ../../nbs/03d_photos.ipynb #270c6596
+# %% ../../nbs/03d_photos.ipynb #142a1f25
 @patch
 def split(self: CelebA,
     fractions: Sequence[float] | str = 'released',  # "released", "official" for the list's own parts, or shares of train, val and test
@@ -105,11 +110,11 @@ def split(self: CelebA,
 ) -> tuple[CelebA, CelebA, CelebA]:  # train, val, test
     "Parts by the official list. 'released': its training part, a tenth of that for validation, its other two parts for the test. No picture is copied."
     if fractions != 'official': return GivenTest.split(self, fractions, seed)
-    rows = self.source_rows(slice(None))
+    rows = _divided(self)
     part = torch.from_numpy(self.partition)[rows]
     return _parts(self, *(rows[part == i] for i in range(3)))
 
-# %% ../../nbs/03d_photos.ipynb #db4f1646
+# %% ../../nbs/03d_photos.ipynb #ab06a7a7
 def write_celeba(
     root: str | Path,  # folder for the list and the pictures
     partition: Sequence[int],  # 0 train, 1 val, 2 test, for each picture
@@ -123,11 +128,11 @@ def write_celeba(
     lines = ''.join(f'{i + 1:06}.jpg {part}\n' for i, part in enumerate(partition))
     return atomically(root / 'list_eval_partition.txt', lambda path: path.write_text(lines)).parent
 
-# %% ../../nbs/03d_photos.ipynb #6e698537
+# %% ../../nbs/03d_photos.ipynb #c81aec6e
 RFD_FACTORS = FactorSpace(['shape', 'color', 'size', 'joint 0', 'joint 1', 'joint 2', 'x', 'y', 'angle'], [1, 8, 1, 30, 30, 30, 30, 30, 10])
 RFD_VARIED = [1, 3, 4, 5, 6, 7, 8]                      # the columns with more than one value
 
-# %% ../../nbs/03d_photos.ipynb #f0ace0a2
+# %% ../../nbs/03d_photos.ipynb #6df5ce00
 def tar_index(
     path: Path,  # an uncompressed tar of pictures with numbers as names
     count: int,  # how many there must be, numbered from 0
@@ -147,7 +152,7 @@ def tar_index(
     if not index[:, 1].all(): raise ValueError(f"{path} lacks {int((index[:, 1] == 0).sum()):,} of {count:,} pictures, the first is {int(index[:, 1].argmin())}.png: was it cut short?")
     return index
 
-# %% ../../nbs/03d_photos.ipynb #462006bb
+# %% ../../nbs/03d_photos.ipynb #b0910e84
 def read_labels(path: Path) -> torch.Tensor:  # uint8 classes `[N, 9]`
     "RFD's labels; ValueError if the NPZ is not whole, or a label is not a class of its factor."
     try:
@@ -161,7 +166,7 @@ def read_labels(path: Path) -> torch.Tensor:  # uint8 classes `[N, 9]`
     except ValueError as error: raise ValueError(f"{path}: {error}") from error
     return torch.from_numpy(labels.astype(np.uint8))
 
-# %% ../../nbs/03d_photos.ipynb #72eeda8e
+# %% ../../nbs/03d_photos.ipynb #bb387edf
 class RFD(GivenTest):
     "The simulated pictures of the robot finger data set (Dittadi et al. 2021), 128 x 128, seven varied factors that fill a small part of their grid."
     page = 'https://arxiv.org/abs/2010.14407'
@@ -177,12 +182,12 @@ class RFD(GivenTest):
         space = FactorSpace([RFD_FACTORS.names[j] for j in RFD_VARIED], [RFD_FACTORS.sizes[j] for j in RFD_VARIED])
         super().__init__('rfd', resolution, len(labels), space)
         self.labels, self.index = labels[:, RFD_VARIED], None
-        self.pool = np.arange(len(labels)) < int(len(labels) * .8)
+        self.trainable = np.arange(len(labels)) < int(len(labels) * .8)
         self._keep(self.tar, in_memory, unpack, 'rfd')
 
     def _label(self, rows: torch.Tensor) -> torch.Tensor: return self.labels[rows.to(self.labels.device)].long()
 
-# %% ../../nbs/03d_photos.ipynb #5aba9cce
+# %% ../../nbs/03d_photos.ipynb #56d7c363
 def _finger(root: str | Path | None, filename: str, page: str) -> Path:
     "Where a file of the release lies, however many of its folders were kept."
     for inside in ('', 'finger/'):
@@ -190,7 +195,7 @@ def _finger(root: str | Path | None, filename: str, page: str) -> Path:
         except FileNotFoundError: pass
     return locate(root, f'robot_finger_datasets/finger/{filename}', page)
 
-# %% ../../nbs/03d_photos.ipynb #46851f2d
+# %% ../../nbs/03d_photos.ipynb #738fddf9
 @patch
 def _complete(self: RFD) -> None:
     if self.index is None: self.index = tar_index(self.tar, self.storage_size)
@@ -205,7 +210,7 @@ def _picture(self: RFD, row: int) -> Image.Image:
     if picture.size == (128, 128): return picture
     raise ValueError(f"{row}.png in {self.tar} has {picture.width} x {picture.height} pixels, expected 128 x 128")
 
-# %% ../../nbs/03d_photos.ipynb #a50972cf
+# %% ../../nbs/03d_photos.ipynb #1b7a820e
 def write_rfd(
     root: str | Path,  # the folder around `robot_finger_datasets`
     classes: np.ndarray | torch.Tensor,  # classes of all nine factors `[N, 9]`
@@ -225,7 +230,7 @@ def write_rfd(
     _write_npz(folder / 'finger_info.npz', dataset_size=len(classes), num_factor_values=RFD_FACTORS.sizes, factor_values=np.array({}, object))
     return _write_npz(folder / 'finger_labels.npz', labels=classes).parent
 
-# %% ../../nbs/03d_photos.ipynb #1fe27880
+# %% ../../nbs/03d_photos.ipynb #5597be75
 def _write_npz(path: Path, **arrays: object) -> Path:
     def fill(temporary: Path) -> None:
         with open(temporary, 'wb') as f: np.savez(f, **arrays)
