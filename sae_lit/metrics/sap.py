@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Ranked', 'moments', 'newton_step', 'separators', 'predict', 'accuracies', 'squared_correlation', 'sap_matrix', 'sap']
 
-# %% ../../nbs/63_sap.ipynb #539a04c1
+# %% ../../nbs/63_sap.ipynb #74fcb8d0
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from .dci import train_and_test
 from .information import as_arrays, as_classes
 
-# %% ../../nbs/63_sap.ipynb #8254313c
+# %% ../../nbs/63_sap.ipynb #1cb22b48
 class Ranked:
     "Codes in ascending order, with running sums over all samples and over those of each class."
     def __init__(
@@ -31,11 +31,11 @@ class Ranked:
             powers = np.stack([self.z[i], self.z[i]**2])
             powers.cumsum(1, out=self.total[:, i, 1:])
             for row, label in enumerate(labels, start=i * f):
-                by_class = (label := label[order]).argsort(kind='stable')
-                powers[:, by_class].cumsum(1, out=self.own[:, row, 1:])
-                self.keys[row] = (row * k + label[by_class].astype(np.int64)) * n + by_class
+                by_class = (label := label.take(order)).argsort(kind='stable')
+                powers.take(by_class, 1).cumsum(1, out=self.own[:, row, 1:])
+                self.keys[row] = (row * k + label.take(by_class).astype(np.int64)) * n + by_class
 
-# %% ../../nbs/63_sap.ipynb #6fad0c53
+# %% ../../nbs/63_sap.ipynb #2637c2f8
 def moments(
     ranked: Ranked,
     low: np.ndarray, # First rank, [D, F, K]
@@ -49,7 +49,7 @@ def moments(
     own = ranked.own[:, row, last] - ranked.own[:, row, first]
     return np.stack([high - low, *everybody]), np.stack([last - first, *own])
 
-# %% ../../nbs/63_sap.ipynb #62d3773d
+# %% ../../nbs/63_sap.ipynb #06ad8306
 def newton_step(
     ranked: Ranked,
     plane: np.ndarray, # Slopes and intercepts, [2, D, F, K]
@@ -68,7 +68,7 @@ def newton_step(
     step = np.stack([s1 * db - (1 + s0) * dw, s1 * dw - (1 + s2) * db]) / ((1 + s2) * (1 + s0) - s1**2)
     return objective, step, dw * step[0] + db * step[1]
 
-# %% ../../nbs/63_sap.ipynb #54eb6222
+# %% ../../nbs/63_sap.ipynb #99c33ffa
 def separators(
     codes: np.ndarray, # [N, D]
     classes: np.ndarray, # From 0, no gaps, at least two a factor; int64 [N, F]
@@ -91,7 +91,7 @@ def separators(
     plane[1, :, size == 0] = -np.inf
     return plane
 
-# %% ../../nbs/63_sap.ipynb #007f7319
+# %% ../../nbs/63_sap.ipynb #4e144d84
 def predict(
     plane: np.ndarray, # From `separators`, [2, D, F, K]
     codes: np.ndarray, # [M, D]
@@ -102,6 +102,7 @@ def predict(
         for f, used in enumerate(b > -np.inf): row[f] = (w[f, used, None] * z + b[f, used, None]).argmax(0)
     return predicted
 
+# %% ../../nbs/63_sap.ipynb #699b8f64
 def accuracies(
     train: tuple[np.ndarray, np.ndarray], # Codes [N, D] and factors [N, F], each factor with at least two values
     test: tuple[np.ndarray, np.ndarray], # Codes [M, D] and factors [M, F]
@@ -118,7 +119,7 @@ def accuracies(
         score[:, f] = right @ (1 / (len(size) * size[label])) if balanced else right.mean(1)
     return score
 
-# %% ../../nbs/63_sap.ipynb #51eb6dcf
+# %% ../../nbs/63_sap.ipynb #7d03f7e0
 def squared_correlation(
     codes: np.ndarray, # [N, D]
     factors: np.ndarray, # [N, F], none constant
@@ -129,7 +130,7 @@ def squared_correlation(
     square = (z.T @ v)**2
     return np.divide(square, variance[:, None] * (v**2).sum(0), out=np.zeros_like(square), where=variance[:, None] > 1e-12 * n)
 
-# %% ../../nbs/63_sap.ipynb #e7c5aaae
+# %% ../../nbs/63_sap.ipynb #370c7afa
 def sap_matrix(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]; any numbers if continuous
@@ -151,7 +152,7 @@ def sap_matrix(
         score[:, varies] = accuracies(*(((z - centre) / scale, v[:, varies]) for z, v in (train, test)), balanced)
     return score
 
-# %% ../../nbs/63_sap.ipynb #ca8cb1c3
+# %% ../../nbs/63_sap.ipynb #3a4efe82
 def sap(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]; any numbers if continuous
