@@ -49,6 +49,9 @@ PRESETS: dict[str, dict] = {
     "paper-128": {"latent_dim": 32, "training": {**_PAPER, "batch_size": 32, "steps": 200_000}, "hourglass": (128, 256, 512), "transform": (64, 128, 256),
         "rungs": (256, 128, 64), "joined": 32, "critic": {"width": 1000, "layers": 6},
         "encoder": ["ConvEncoder", {"channels": 128, "blocks": 16, "hidden": (512, 256, 128)}], "decoder": {"channels": 128, "blocks": 16}},
+    "rfd": {"latent_dim": 32, "training": {**_PAPER, "lr": 5e-5, "batch_size": 32, "steps": 200_000}, "hourglass": (128, 256, 512), "transform": (64, 128, 256),
+        "rungs": (256, 128, 64), "joined": 64, "critic": {"width": 1000, "layers": 6},
+        "encoder": ["ConvEncoder", {"channels": 256, "blocks": 16, "hidden": (512, 256, 128)}], "decoder": {"channels": 256, "blocks": 16}},
     "desk": {"latent_dim": 12, "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 32, "steps": 6000}, "hourglass": (128, 256), "transform": (64, 128),
         "rungs": (64,), "joined": 8, "critic": {"width": 256, "layers": 6},
         "encoder": ["StridedEncoder", {"channels": (32, 32, 64), "hidden": 256}], "decoder": {"channels": 32, "blocks": 12, "start": 4}},
@@ -61,8 +64,9 @@ DESK_UPS = {0: (), 1: (12,), 2: (9, 12), 3: (5, 9, 12), 4: (5, 8, 10, 12), 5: (4
 
 def _preset(preset: str, image_shape: tuple[int, ...], layers: int) -> dict:
     "The sizes of all parts for pictures of this shape; more blocks where there are more variables than blocks"
-    if preset not in ("paper", "desk"): raise ValueError(f"preset must be 'paper' or 'desk', not {preset!r}")
-    key = "vector" if len(image_shape) == 1 else "desk" if preset == "desk" else "paper-64" if image_shape[-1] <= 64 else "paper-128"
+    if preset not in ("paper", "rfd", "desk"): raise ValueError(f"preset must be 'paper', 'rfd' or 'desk', not {preset!r}")
+    paper = "paper-64" if image_shape[-1] <= 64 else "paper-128"
+    key = "vector" if len(image_shape) == 1 else paper if preset == "paper" else preset
     sizes = PRESETS[key]
     decoder = dict(sizes["decoder"])
     if key == "desk": decoder["ups"] = DESK_UPS[halvings(image_shape, 4)]
@@ -77,15 +81,16 @@ def specify(
     name: str,  # one of `list_models()`
     image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
     latent_dim: int | None = None,  # dimensions of the code
-    preset: str = "paper",  # or "desk"
+    preset: str = "paper",  # or "rfd", "desk"
     as_released: bool = False,  # the released code's variants, where they differ from the paper's text
 ) -> dict:  # for `assemble`
     "The specification of a named model: plain data, to look at or to change"
     if name not in MODELS: raise ValueError(_unknown(name))
-    if as_released and preset != "paper": raise ValueError("as_released=True means the released networks; it goes with preset='paper' only")
+    if as_released and preset == "desk": raise ValueError("as_released=True means the released networks; it goes with preset='paper' or 'rfd' only")
     row, image_shape = MODELS[name], tuple(image_shape)
     layers = row.get("layers", 1)
     sizes = _preset(preset, image_shape, layers)
+    if preset == "rfd" and as_released: sizes = _finger(sizes, row)
     latent_dim = latent_dim or -(-sizes["latent_dim"] // layers) * layers
     terms = row["released"] if as_released and "released" in row else row["terms"]
     terms = {"gaussian" if len(image_shape) == 1 and t == "bernoulli" else t: w for t, w in terms.items()}
@@ -93,6 +98,14 @@ def specify(
              "decoder": _decoder(row, image_shape, latent_dim, sizes, as_released)}
     if "density_ratio" in terms: parts["critic"] = ["Critic", {"latent_dim": latent_dim, **({"released": True} if as_released else sizes["critic"])}]
     return {"name": name, "preset": preset, "as_released": as_released, "terms": terms, "training": dict(sizes["training"]), **parts}
+
+# %% ../../nbs/31_zoo.ipynb #4b125ea8
+def _finger(sizes: dict, row: dict) -> dict:
+    "The released sizes for the robot finger data"
+    if row["decoder"] == "ladder": raise ValueError("the released ladder for the robot finger data is not known; leave as_released out")
+    kind, kwargs = sizes["encoder"]
+    return {**sizes, "latent_dim": 16, "training": sizes["training"] | {"batch_size": 64}, "encoder": [kind, kwargs | {"learned": True}],
+            "decoder": sizes["decoder"] | {"learned": True}}
 
 # %% ../../nbs/31_zoo.ipynb #b9c64cee
 LADDERS = {"ConvEncoder": "ConvLadderEncoder", "StridedEncoder": "StridedLadderEncoder", "LinearEncoder": "LinearLadderEncoder"}
@@ -124,7 +137,7 @@ def build(
     name: str,  # one of `list_models()`
     image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
     latent_dim: int | None = None,  # dimensions of the code; default 12, or 32 for 128 pixels
-    preset: str = "paper",  # "paper": the papers' networks; "desk": small ones for a CPU
+    preset: str = "paper",  # "paper": the papers' networks; "rfd": for the robot finger data; "desk": small ones for a CPU
     as_released: bool = False,  # the released code's variants, where they differ from the paper's text
     seed: int = 0,  # of the initial weights
     **overrides,  # changes to the specification: encoder={...}, decoder={...}, bottleneck={...}, critic={...}, terms={...}, training={...}

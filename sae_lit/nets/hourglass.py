@@ -11,7 +11,7 @@ import math
 
 from torch import Tensor, nn
 
-from .blocks import ConvBlock, LinearBlock, Mish, mlp
+from .blocks import ConvBlock, LinearBlock, Mish, StridedBlock, mlp
 
 # %% ../../nbs/11_hourglass.ipynb #6c4b4c2f
 RELEASED_POOLS = {(5, 12): (1, 4, 7, 10, 12), (6, 16): (1, 4, 7, 10, 13, 16)}  # (number, blocks): blocks that pool
@@ -46,13 +46,15 @@ class ConvEncoder(nn.Module):
         channels: int = 64,  # of every block
         blocks: int = 12,
         hidden: tuple[int, ...] = (256, 128),  # hidden widths of the final MLP
+        learned: bool = False,  # strides and ELU in place of pooling and Mish, as released for the robot finger data
     ):
         super().__init__()
         pools = halvings(image_shape, 2)
         pools = RELEASED_POOLS.get((pools, blocks)) or spread(pools, blocks)
-        self.blocks = nn.Sequential(*(ConvBlock(channels if i > 1 else image_shape[0], channels, kernel=3 if i > 1 else 5, pool=i in pools)
+        Block = StridedBlock if learned else ConvBlock
+        self.blocks = nn.Sequential(*(Block(channels if i > 1 else image_shape[0], channels, kernel=3 if i > 1 else 5, pool=i in pools)
             for i in range(1, blocks + 1)))
-        self.head = mlp(4 * channels, *hidden, out_features)
+        self.head = mlp(4 * channels, *hidden, out_features, activation=nn.ELU if learned else Mish)
 
     def forward(self, x: Tensor) -> Tensor: return self.head(self.blocks(x).flatten(1))
 
@@ -82,6 +84,7 @@ class BlockDecoder(nn.Module):
         blocks: int = 12,
         start: int = 2,  # side of the first feature map
         ups: tuple[int, ...] | None = None,  # blocks that double the resolution first, counted from 1; default as released
+        learned: bool = False,  # transposed convolutions and ELU in place of interpolation and Mish, as released for the robot finger data
         joined: dict[int, int] | None = None,  # channels that are joined to the map in front of a block, which then brings as many fewer
     ):
         super().__init__()
@@ -93,7 +96,8 @@ class BlockDecoder(nn.Module):
             return
         ups = _ups(image_shape, start, blocks, ups)
         self.start_shape = (widths[0], start, start)
-        self.blocks = nn.ModuleList(ConvBlock(channels, w, up=i in ups, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
+        Block = StridedBlock if learned else ConvBlock
+        self.blocks = nn.ModuleList(Block(channels, w, up=i in ups, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
 
 # %% ../../nbs/11_hourglass.ipynb #b51abae8
 def _ups(image_shape: tuple[int, ...], start: int, blocks: int, ups: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -109,10 +113,10 @@ class HourglassDecoder(BlockDecoder):
         latent_dim: int,
         image_shape: tuple[int, ...],  # C, H, W, or (D,)
         hidden: tuple[int, ...] = (128, 256),  # hidden widths of the first MLP
-        **stack,  # `channels`, `blocks`, `start`, `ups` of `BlockDecoder`
+        **stack,  # `channels`, `blocks`, `start`, `ups`, `learned` of `BlockDecoder`
     ):
         super().__init__(image_shape, **stack)
-        self.head = mlp(latent_dim, *hidden, math.prod(self.start_shape))
+        self.head = mlp(latent_dim, *hidden, math.prod(self.start_shape), activation=nn.ELU if stack.get("learned") else Mish)
 
     def activations(self, z: Tensor, at: tuple[int, ...]) -> list[Tensor]:
         "What the blocks numbered in `at` (from 1, increasing) put out"

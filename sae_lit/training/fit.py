@@ -118,7 +118,6 @@ class Trainer:
     "The state of one `fit`"
     def step(self, step: int) -> None:
         "One update of the weights, and what is due after it"
-        self.model.steps_done = step
         for group in self.optimizer.param_groups: group["lr"] = group.get("own_lr") or learning_rate(step, self.recipe)
         torch.manual_seed(hash((self.recipe.seed, step, self.stream.rank)) % 2**63)  # hash of integers: the same in every process
         x = place(self.train.images(self.stream.batch(step)), self.accelerator.device)
