@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING as _EDITOR
 
 _HOME = {"load_data": "data.catalog", "list_data": "data.catalog", "build": "models.zoo", "list_models": "models.zoo", "load_model": "models.zoo",
          "fit": "training.fit", "encode": "models.codes", "HybridSampler": "sampling.hybrid", "traverse": "sampling.traversal",
-         "explore": "sampling.explorer", "evaluate": "metrics.evaluation"}
-_ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "report"]
+         "explore": "sampling.explorer", "evaluate": "metrics.evaluation", "disentanglement": "metrics.disentanglement",
+         "fidelity": "metrics.fidelity", "extrapolate": "training.extrapolation", "run_study": "studies.runner"}
+_ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "studies", "report"]
 __all__ = list(_HOME)
 
 
@@ -22,10 +23,14 @@ def __dir__() -> list[str]: return sorted({*globals(), *_HOME, *_ROOMS})
 
 if _EDITOR:  # for completion in editors
     from .data.catalog import list_data, load_data
+    from .metrics.disentanglement import disentanglement
     from .metrics.evaluation import evaluate
+    from .metrics.fidelity import fidelity
     from .models.codes import encode
     from .models.zoo import build, list_models, load_model
     from .sampling.explorer import explore
     from .sampling.hybrid import HybridSampler
     from .sampling.traversal import traverse
+    from .studies.runner import run_study
+    from .training.extrapolation import extrapolate
     from .training.fit import fit
