@@ -6,9 +6,9 @@
 __all__ = ['SMOKE', 'SBA_DESK', 'STUDIES', 'TRAINING', 'SCORING', 'LIBRARIES', 'REDO', 'ENGINES', 'Study', 'Cell', 'named',
            'nearest', 'skeleton', 'digest', 'fingerprint', 'code', 'identity', 'Job', 'read', 'write', 'processor',
            'where', 'timed', 'versions', 'weights', 'opened', 'alone', 'follow', 'job', 'refuse', 'Stored', 'on_loky',
-           'on_ray', 'start_ray', 'on_dask', 'run_study', 'find', 'work', 'do']
+           'on_ray', 'start_ray', 'on_dask', 'run_study', 'find', 'Progress', 'work', 'do']
 
-# %% ../../nbs/81_studies.ipynb #239a7070
+# %% ../../nbs/81_studies.ipynb #d003268a
 import ast
 import difflib
 import hashlib
@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -28,7 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
-# %% ../../nbs/81_studies.ipynb #9263d413
+# %% ../../nbs/81_studies.ipynb #d0966847
 import torch
 from fastcore.basics import patch
 from filelock import FileLock
@@ -44,7 +45,7 @@ from ..models.zoo import MODELS, build, load_model
 from .measures import MEASURES, Measure, measured
 from ..training.fit import fit, recipe_for
 
-# %% ../../nbs/81_studies.ipynb #5e31c732
+# %% ../../nbs/81_studies.ipynb #abe888ff
 @dataclass(frozen=True)
 class Study:
     "A grid of runs: every model on every data set with every seed, under one preset and one recipe."
@@ -66,7 +67,7 @@ class Cell:
     seed: int
     asked: dict  # arguments of `build`, `load_data` and `fit`, and the seed, as JSON has them
 
-# %% ../../nbs/81_studies.ipynb #cdc72428
+# %% ../../nbs/81_studies.ipynb #0470c809
 @patch(as_prop=True)
 def key(self: Cell) -> str:
     "The name of the run, and of its files"
@@ -80,7 +81,7 @@ def cells(self: Study) -> list[Cell]:
         return json.loads(json.dumps(whole))
     return [Cell(self.name, model, data, seed, asked(model, data, seed)) for seed in self.seeds for data in self.data for model in self.models]
 
-# %% ../../nbs/81_studies.ipynb #53740c72
+# %% ../../nbs/81_studies.ipynb #a33cb2a4
 def named(*names: str) -> dict[str, dict]:
     "Models or data sets of the catalogue as they are"
     return {name: {} for name in names}
@@ -89,7 +90,7 @@ SMOKE = Study(
     "smoke", named("ae", "sae-2"), {"digits": {"resolution": 8}}, seeds=(0, 1), recipe={"steps": 20, "batch_size": 16},
     measures={"evaluation": {"n": 300, "n_test": 200}}, about="two models, 20 steps on real digits: whether everything works, in seconds")
 
-# %% ../../nbs/81_studies.ipynb #cc815ba5
+# %% ../../nbs/81_studies.ipynb #e173de57
 SBA_DESK = Study(
     "sba-desk", named("ae", "wae", "vae", "bvae", "fvae", "btcvae", *(f"{kind}-{k}" for kind in ("sae", "adaae", "vlae") for k in (2, 3, 4, 6, 12))),
     {"shapes3d-twin": {"resolution": 32}}, seeds=(0, 1, 2), recipe={"steps": 2000, "batch_size": 32},
@@ -97,7 +98,7 @@ SBA_DESK = Study(
 
 STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK)}
 
-# %% ../../nbs/81_studies.ipynb #21ab653d
+# %% ../../nbs/81_studies.ipynb #c70a6679
 def nearest(
     name: str,
     known: list[str],
@@ -126,7 +127,7 @@ def check(self: Study,
     recipe_for(SimpleNamespace(spec=None), self.recipe)
     return self
 
-# %% ../../nbs/81_studies.ipynb #c6622e84
+# %% ../../nbs/81_studies.ipynb #75adffd6
 def skeleton(
     node: object,  # a syntax tree, or a part of one
 ) -> object:  # nested lists, dicts and strings
@@ -144,7 +145,7 @@ def digest(
     "A short hash"
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-# %% ../../nbs/81_studies.ipynb #e908215d
+# %% ../../nbs/81_studies.ipynb #7d3021e4
 TRAINING = ("data", "nets", "objectives", "models", "training")
 SCORING = ("sampling", "metrics", "studies/measures.py")
 
@@ -165,7 +166,7 @@ def code() -> dict[str, str]:
     "Both fingerprints of this code"
     return {"trained_by": fingerprint(TRAINING), "scored_by": fingerprint(SCORING)}
 
-# %% ../../nbs/81_studies.ipynb #c57ea9a5
+# %% ../../nbs/81_studies.ipynb #74c37913
 def identity(
     cell: Cell,
     trained_by: str,  # fingerprint
@@ -185,7 +186,7 @@ class Job:
     device: str = "auto"
     boss: int = 0  # the number of the process that asks
 
-# %% ../../nbs/81_studies.ipynb #c317e0ff
+# %% ../../nbs/81_studies.ipynb #9c7d39b1
 @patch(as_prop=True)
 def folder(self: Job) -> Path:
     "Where the training happens"
@@ -201,7 +202,17 @@ def failure(self: Job) -> Path:
     "Where a failure is noted"
     return self.results / self.cell.study / "failed" / f"{self.cell.key}.json"
 
-# %% ../../nbs/81_studies.ipynb #78c2f9bf
+@patch(as_prop=True)
+def mark(self: Job) -> Path:
+    "A file that is there while a process is at work on the run, with the number of its boss; a process that is killed leaves it behind"
+    return self.folder / "running"
+
+@patch(as_prop=True)
+def marked(self: Job) -> bool:
+    "Whether a process of this boss is at work on the run, or was killed at it"
+    return self.mark.is_file() and self.mark.read_text() == str(self.boss)
+
+# %% ../../nbs/81_studies.ipynb #8ae71f86
 def read(
     path: Path,  # of a record
 ) -> dict | None:  # None where there is none
@@ -220,7 +231,7 @@ def write(
     "Store as JSON, whole or not at all"
     atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8"))
 
-# %% ../../nbs/81_studies.ipynb #2fc5616c
+# %% ../../nbs/81_studies.ipynb #1e2ef16a
 def processor() -> str:
     "The kind of this machine's CPU"
     info = Path("/proc/cpuinfo")
@@ -241,7 +252,7 @@ def timed() -> Iterator[dict]:
     yield spent
     spent |= {"seconds": round(time.perf_counter() - clock, 3), "cpu_seconds": round(time.process_time() - cpu, 3), "date": time.strftime("%Y-%m-%d")}
 
-# %% ../../nbs/81_studies.ipynb #7fce5f51
+# %% ../../nbs/81_studies.ipynb #5aab5c46
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "accelerate", "joblib", "sae_lit")
 
 def versions() -> dict[str, str]:
@@ -255,6 +266,7 @@ def weights(
     path = folder / "model/model.safetensors"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
+# %% ../../nbs/81_studies.ipynb #212e8e93
 @patch
 def train(self: Job) -> dict:
     "Train, or finish the training; a new record"
@@ -269,7 +281,7 @@ def train(self: Job) -> dict:
             "trained_by": self.code["trained_by"], "config": config, "weights": weights(self.folder), "last": last,
             "training": {**spent, "steps": len(steps), "where": where(device_of(run.model)), "versions": versions()}, "measures": {}}
 
-# %% ../../nbs/81_studies.ipynb #09189f16
+# %% ../../nbs/81_studies.ipynb #87bb7bd5
 @patch
 def measure(self: Job, record: dict) -> dict[str, str]:
     "Add the missing measures to the record and store it; what failed, by measure"
@@ -296,7 +308,7 @@ def opened(
     on = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     return load_model(folder).to(on), load_data(**source)
 
-# %% ../../nbs/81_studies.ipynb #1eabf855
+# %% ../../nbs/81_studies.ipynb #4a3bcfe2
 @contextmanager
 def alone() -> Iterator[None]:
     "One thread, and the random state as it was afterwards"
@@ -316,7 +328,7 @@ def follow(
         os._exit(1)
     if os.getppid() == boss: threading.Thread(target=watch, daemon=True).start()
 
-# %% ../../nbs/81_studies.ipynb #7bd911c0
+# %% ../../nbs/81_studies.ipynb #8fb5541e
 @patch
 def __call__(self: Job) -> dict[str, str]:
     "Do the run; what failed, by phase"
@@ -324,13 +336,21 @@ def __call__(self: Job) -> dict[str, str]:
     if code() != self.code: return self.note({"start": f"ValueError: another code than that of the process that asks: {code()}, not {self.code}; install the same on all machines"})
     self.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(self.folder / "lock"), alone(), open(self.folder / "log.txt", "a") as log, redirect_stderr(log):
+        self.mark.write_text(str(self.boss))
         for left in self.file.parent.glob(f".{self.file.name}.*.tmp"): left.unlink()  # of a killed process
-        record = read(self.file)
-        if record is None or record["id"] != self.id:
-            try: record = self.train()
-            except Exception: return self.note({"training": traceback.format_exc()})
-            write(self.file, record)
-        return self.note(self.measure(record))
+        failed = self.phases()
+        self.mark.unlink(missing_ok=True)
+        return self.note(failed)
+
+@patch
+def phases(self: Job) -> dict[str, str]:
+    "Train where that is to do, then measure; what failed, by phase"
+    record = read(self.file)
+    if record is None or record["id"] != self.id or record["weights"] != weights(self.folder):
+        try: record = self.train()
+        except Exception: return {"training": traceback.format_exc()}
+        write(self.file, record)
+    return self.measure(record)
 
 @patch
 def note(self: Job, failed: dict[str, str]) -> dict[str, str]:
@@ -339,7 +359,7 @@ def note(self: Job, failed: dict[str, str]) -> dict[str, str]:
     else: self.failure.unlink(missing_ok=True)
     return failed
 
-# %% ../../nbs/81_studies.ipynb #5e0ae142
+# %% ../../nbs/81_studies.ipynb #fb318aa6
 def job(
     cell: Cell,
     out: Path,
@@ -351,7 +371,7 @@ def job(
     "Of this process, for whoever will do it"
     return Job(cell, id or identity(cell, code()["trained_by"]), measures, out, results, code(), device, os.getpid())
 
-# %% ../../nbs/81_studies.ipynb #e823bb17
+# %% ../../nbs/81_studies.ipynb #60c40e24
 REDO = (None, "scores", "all")
 
 def refuse(
@@ -380,7 +400,7 @@ class Stored:
         "Runs that other code has trained"
         return [key for key, record in self.records.items() if record["trained_by"] != code()["trained_by"]]
 
-# %% ../../nbs/81_studies.ipynb #3f9d81e7
+# %% ../../nbs/81_studies.ipynb #bdffd5df
 @patch
 def todo(self: Stored, redo: str | None) -> dict[str, list[str]]:
     "Measures to do, by run; `ValueError` if a measure would be from two codes"
@@ -396,7 +416,7 @@ def todo(self: Stored, redo: str | None) -> dict[str, list[str]]:
            'use redo="scores" (--redo scores) to measure them again, or another results folder')
     return missing
 
-# %% ../../nbs/81_studies.ipynb #af88eb57
+# %% ../../nbs/81_studies.ipynb #6562167b
 @patch
 def plan(self: Stored, out: Path, measures: dict[str, Measure], device: str, redo: str | None) -> list[Job]:
     "The runs to do; `ValueError` where they would not fit to those that are stored"
@@ -418,14 +438,14 @@ def functions(self: Stored, names: list[str], measures: dict[str, Measure]) -> d
     "Measures with their options"
     return {name: (measures[name], self.study.measures[name]) for name in names}
 
-# %% ../../nbs/81_studies.ipynb #27495652
+# %% ../../nbs/81_studies.ipynb #02d593c7
 @contextmanager
 def on_loky(workers: int, address: str | None) -> Iterator[None]:
     "Processes of this machine"
     if address: raise ValueError(f"address={address!r} is for the backends ray and dask; loky runs on this machine only")
     with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1): yield
 
-# %% ../../nbs/81_studies.ipynb #faef68a7
+# %% ../../nbs/81_studies.ipynb #b1134e0f
 @contextmanager
 def on_ray(workers: int, address: str | None) -> Iterator[None]:
     "A Ray cluster, or one of this machine that ends with the study"
@@ -450,7 +470,7 @@ def start_ray(ray, workers: int, address: str | None) -> None:
     try: ray.init(address or "local", log_to_driver=False, logging_level="error", runtime_env=package, **here)
     except Exception as e: raise ConnectionError(f"cannot {'reach the Ray cluster at ' + address if address else 'start Ray'}: {e}") from e
 
-# %% ../../nbs/81_studies.ipynb #dde59651
+# %% ../../nbs/81_studies.ipynb #c2afb2ab
 @contextmanager
 def on_dask(workers: int, address: str | None) -> Iterator[None]:
     "A Dask cluster, or one of this machine that ends with the study"
@@ -461,7 +481,7 @@ def on_dask(workers: int, address: str | None) -> Iterator[None]:
 
 ENGINES = {"loky": on_loky, "ray": on_ray, "dask": on_dask}
 
-# %% ../../nbs/81_studies.ipynb #16c37236
+# %% ../../nbs/81_studies.ipynb #1fd5f8ce
 def run_study(
     study: Study | str,  # or the name of one in `STUDIES`
     out: str | Path = "runs/studies",  # folder of run folders: STUDY/MODEL-DATA-SEED-IDENTITY
@@ -489,27 +509,52 @@ def run_study(
                                        + f". The others are stored. Details are in {results / study.name / 'failed'}; the same call tries again")
     return list(Stored(study, results).records.values())
 
-# %% ../../nbs/81_studies.ipynb #bcce2c6c
+# %% ../../nbs/81_studies.ipynb #8af3db47
 def find(study: Study | str) -> Study:
     "A study by its name; `ValueError` for an unknown one"
     if isinstance(study, Study): return study
     if study not in STUDIES: raise ValueError(f"unknown study {study!r}; {nearest(study, list(STUDIES))}")
     return STUDIES[study]
 
-# %% ../../nbs/81_studies.ipynb #87965f67
+# %% ../../nbs/81_studies.ipynb #70ea7f0a
+@dataclass
+class Progress:
+    "Which jobs are left, which have failed, and a bar that shows the time left"
+    study: Study
+    left: dict[str, Job]
+    failed: dict[str, str] = field(default_factory=dict)  # key: what went wrong
+
+    def __enter__(self) -> "Progress":
+        total = len(self.study.cells())
+        self.bar = tqdm(total=total, initial=total - len(self.left), desc=self.study.name, unit="run", smoothing=0, disable=bool(os.getenv("IN_TEST")))
+        return self
+
+    def __exit__(self, *error) -> None: self.bar.close()
+
+    def done(self, key: str, errors: dict[str, str]) -> None:
+        "A run has ended, well if there are no errors"
+        del self.left[key]
+        self.bar.update()
+        if not errors: return
+        self.failed[key] = "; ".join(f"{phase}: {error.strip().splitlines()[-1]}" for phase, error in errors.items())
+        self.bar.write(f"{key} failed: {self.failed[key]}", file=sys.stderr)
+
+# %% ../../nbs/81_studies.ipynb #da6fee9b
 def work(
     study: Study,
     jobs: list[Job],
-) -> dict[str, str]:  # key: last line of what went wrong
-    "Do the jobs in the processes at hand, with a bar that shows the time left"
-    failed, total = {}, len(study.cells())
-    with tqdm(total=total, initial=total - len(jobs), desc=study.name, unit="run", smoothing=0, disable=bool(os.getenv("IN_TEST"))) as bar:
-        for key, errors in Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(delayed(do)(job) for job in jobs):
-            bar.update()
-            if not errors: continue
-            failed[key] = "; ".join(f"{phase}: {error.strip().splitlines()[-1]}" for phase, error in errors.items())
-            bar.write(f"{key} failed: {failed[key]}", file=sys.stderr)
-    return failed
+) -> dict[str, str]:  # key: what went wrong
+    "Do the jobs in the processes at hand; ChildProcessError where no process will work at all"
+    with Progress(study, {job.cell.key: job for job in jobs}) as progress:
+        while todo := list(progress.left.values()):
+            try:
+                ended = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(delayed(do)(job) for job in todo)
+                for key, errors in ended: progress.done(key, errors)
+            except Exception as e:
+                victims = [job for job in todo if job.cell.key in progress.left and job.marked] if isinstance(e, BrokenExecutor) else []
+                if not victims: raise ChildProcessError(f"{len(progress.left)} runs are not done: {type(e).__name__}: {e}") from e
+                for job in victims: progress.done(job.cell.key, job.note({"process": "it died, or one beside it: killed, or out of memory"}))
+    return progress.failed
 
 def do(job: Job) -> tuple[str, dict[str, str]]:
     "A job, for a process that is asked to do it"
