@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MODELS', 'standardised', 'class_areas', 'explicitness_by_factor', 'explicitness']
 
-# %% ../../nbs/65_explicitness.ipynb #4c41a902
+# %% ../../nbs/65_explicitness.ipynb #a911a21e
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from .dci import train_and_test
 from .information import as_arrays
 
-# %% ../../nbs/65_explicitness.ipynb #668f27bf
+# %% ../../nbs/65_explicitness.ipynb #5d553cbc
 def standardised(
     codes: np.ndarray, # To fit on, [N, D]
     test_codes: np.ndarray, # [M, D]
@@ -29,7 +29,7 @@ def standardised(
     moves, mean, scale = np.ptp(codes, 0) > 0, codes.mean(0), codes.std(0)
     return tuple(np.divide(z - mean, scale, out=np.zeros_like(z), where=moves) for z in (codes, test_codes))
 
-# %% ../../nbs/65_explicitness.ipynb #11be1b0e
+# %% ../../nbs/65_explicitness.ipynb #c292828b
 def class_areas(
     probability: np.ndarray, # Of each class, [M, K]
     classes: np.ndarray, # What the columns stand for, [K]
@@ -41,13 +41,13 @@ def class_areas(
     if len(present) == 1: return np.empty(0)
     return np.array([roc_auc_score(true == k, column[k]) if k in column else .5 for k in present.tolist()])
 
-# %% ../../nbs/65_explicitness.ipynb #27b37c44
+# %% ../../nbs/65_explicitness.ipynb #e3100a44
 MODELS: dict[str, Callable[[], ClassifierMixin]] = {
     'softmax': LogisticRegression, # the published code with scikit-learn 0.22 or later
     'one-vs-rest': lambda: OneVsRestClassifier(LogisticRegression(solver='liblinear')), # with scikit-learn up to 0.21
 }
 
-# %% ../../nbs/65_explicitness.ipynb #ffbbec1a
+# %% ../../nbs/65_explicitness.ipynb #6930011f
 def explicitness_by_factor(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -66,7 +66,7 @@ def explicitness_by_factor(
         area[f] = class_areas(fitted.predict_proba(test_z), fitted.classes_, true).mean()
     return area
 
-# %% ../../nbs/65_explicitness.ipynb #36a6fe9a
+# %% ../../nbs/65_explicitness.ipynb #0cde251b
 def explicitness(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]

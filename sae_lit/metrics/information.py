@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['as_arrays', 'edges_between', 'discretise', 'joint_counts', 'information', 'as_classes', 'mutual_information',
-           'tables', 'gap', 'mig']
+           'numbered', 'gap', 'mig']
 
 # %% ../../nbs/60_information.ipynb #31f2bf28
 import numpy as np
@@ -22,6 +22,8 @@ def as_arrays(
     codes, factors = (a.detach().cpu() if isinstance(a, Tensor) else a for a in (codes, factors))
     codes = np.asarray(codes.float() if isinstance(codes, Tensor) and codes.itemsize < 4 else codes) # numpy knows no bfloat16
     factors = np.asarray(factors)
+    if not {codes.dtype.kind, factors.dtype.kind} <= set('biuf'):
+        raise ValueError(f"codes are of type {codes.dtype}, factors {factors.dtype}; expected real numbers")
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not codes.size or not factors.size:
         raise ValueError(f"codes have shape {codes.shape}, factors {factors.shape}; expected [N, D] and [N, F] with the same N, none empty")
     if bad := np.flatnonzero(~np.isfinite(codes).all(0)).tolist():
@@ -82,7 +84,7 @@ def information(
         found += (rows + columns - cells - 1) / (2 * n[..., 0, 0])
     return np.maximum(found, 0) # rounding may leave -1e-17, the correction more
 
-# %% ../../nbs/60_information.ipynb #bf2bdfb6
+# %% ../../nbs/60_information.ipynb #8c377232
 def as_classes(
     factors: np.ndarray, # Whole numbers, [N, F]
 ) -> np.ndarray: # 0, 1, ... in each column without gaps, int64 [N, F]
@@ -102,30 +104,33 @@ def mutual_information(
     codes, factors = as_arrays(codes, factors)
     return information(joint_counts(discretise(codes, bins, binning), as_classes(factors)), correct)
 
-# %% ../../nbs/60_information.ipynb #2c1d97c0
-def tables(
+# %% ../../nbs/60_information.ipynb #91f63967
+def numbered(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
     bins: int = 20, # Bins a latent
     binning: str = 'width', # "width" or "quantile"
-) -> np.ndarray: # int64 [D, F', bins, classes]
-    "Counts of all pairs of a latent and a factor that varies. Raises ValueError if none does, and as `as_arrays` and `discretise` do."
+) -> tuple[np.ndarray, np.ndarray]: # Bin numbers [N, D]; class numbers of the factors that vary [N, F']; both int64
+    "Latents and factors ready to be counted. Raises ValueError if no factor varies, and as `as_arrays` and `discretise` do."
     codes, factors = as_arrays(codes, factors)
     classes = as_classes(factors)
     varies = classes.max(0) > 0
     if not varies.any():
         raise ValueError(f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure")
-    return joint_counts(discretise(codes, bins, binning), classes[:, varies])
+    return discretise(codes, bins, binning), classes[:, varies]
 
+# %% ../../nbs/60_information.ipynb #d21ef4d9
 def gap(
-    counts: np.ndarray, # From `tables`, [D, F, bins, classes]
+    counts: np.ndarray, # From `joint_counts`, [D, F, bins, classes]
     correct: bool = False, # Miller-Madow bias correction, of the entropies too
 ) -> float: # 0 to 1
-    "Mutual information gap of tables of counts."
+    "Mutual information gap of tables of counts: the mean over factors that vary in them; 0 if none does."
     ranked = np.sort(information(counts, correct), axis=0)[::-1]
     second = ranked[1] if len(ranked) > 1 else 0.
     same = counts[0].sum(-2)[..., None] * np.eye(counts.shape[-1]) # each factor with itself: H(v) = I(v; v)
-    return float(((ranked[0] - second) / information(same, correct)).mean())
+    entropy = information(same, correct)
+    share = np.divide(ranked[0] - second, entropy, out=np.zeros_like(entropy), where=entropy > 0)
+    return float(share.sum() / max((entropy > 0).sum(), 1))
 
 # %% ../../nbs/60_information.ipynb #ee41bda6
 def mig(
@@ -139,4 +144,4 @@ def mig(
 
     With one latent the second best knows nothing: the gap is the first one's information.
     Factors that take one value only are left out of the mean. Raises ValueError if all factors do, and as `as_arrays` and `discretise` do."""
-    return gap(tables(codes, factors, bins, binning), correct)
+    return gap(joint_counts(*numbered(codes, factors, bins, binning)), correct)

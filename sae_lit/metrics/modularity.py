@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['by_latent', 'modular', 'modularity']
 
-# %% ../../nbs/60b_modularity.ipynb #e03d9fe6
+# %% ../../nbs/60b_modularity.ipynb #b6ef212a
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .information import information, tables
+from .information import information, joint_counts, numbered
 
-# %% ../../nbs/60b_modularity.ipynb #f33c0a9a
+# %% ../../nbs/60b_modularity.ipynb #37f25980
 def by_latent(
     known: np.ndarray, # Information of each latent about each factor, >= 0, [D, F]
 ) -> np.ndarray: # 0 to 1, [D]
@@ -21,9 +21,9 @@ def by_latent(
     share = np.divide(known, best, out=np.zeros_like(known), where=best > 0) # before squaring, or tiny informations would underflow
     return np.where(best[:, 0] > 0, 1 - ((share**2).sum(1) - 1) / max(known.shape[1] - 1, 1), 0.)
 
-# %% ../../nbs/60b_modularity.ipynb #4ff07d02
+# %% ../../nbs/60b_modularity.ipynb #2bc5a8bc
 def modular(
-    counts: np.ndarray, # From `tables`, [D, F, bins, classes]
+    counts: np.ndarray, # From `joint_counts`, [D, F, bins, classes]
     correct: bool = False, # Miller-Madow bias correction
     min_information: float | None = None, # Nats
 ) -> float: # 0 to 1
@@ -44,4 +44,4 @@ def modularity(
 
     Factors that take one value only are left out. One factor: 1 for a latent that knows anything. No latent that counts: 0.
     Raises ValueError if all factors are constant, and as `as_arrays` and `discretise` do."""
-    return modular(tables(codes, factors, bins, binning), correct, min_information)
+    return modular(joint_counts(*numbered(codes, factors, bins, binning)), correct, min_information)
