@@ -40,7 +40,7 @@ def votes(
     model: nn.Module,  # trained
     data: ImageDataset,  # on a full grid of factors
     seed: int,  # which pictures
-    number: int = 800,  # votes to learn from, and half as many to test
+    number: int = 300,  # votes to learn from, and half as many to test
 ) -> dict[str, float]:
     "FactorVAE and BetaVAE scores (Kim and Mnih 2018; Higgins et al. 2017)."
     code_of = lambda index: encode_at(model, data, index).cpu()
@@ -52,7 +52,7 @@ def responses(
     model: nn.Module,  # trained
     data: ImageDataset,
     seed: int,  # which interventions
-    n: int = 300,  # interventions on each latent
+    n: int = 200,  # interventions on each latent
 ) -> dict[str, float]:
     "Unused latents, hybrid risk of the used ones and, with factors, causal disentanglement (arXiv 2106.16091)."
     codes = encode(model, data, n=min(1000, len(data.part("train"))), seed=seed).cpu()
@@ -60,7 +60,7 @@ def responses(
     unused = unused_latents(M)
     found = {"unused": len(unused), "hybrid_risk": hybrid_risk(M, [d for d in range(len(M)) if d not in unused])}
     if data.factor_space is None: return found
-    return found | {"causal_disentanglement": causal_disentanglement(conditioned_responses(model, data, traversals=20, interventions=16, seed=seed), rescaled=True)}
+    return found | {"causal_disentanglement": causal_disentanglement(conditioned_responses(model, data, traversals=10, interventions=8, seed=seed), rescaled=True)}
 
 def order(
     model: nn.Module,  # trained, with `groups`
