@@ -6,7 +6,7 @@
 __all__ = ['FACTOR_TWINS', 'FACTOR_NET', 'convolution', 'FactorNet', 'at_resolution', 'factor_loss', 'factor_accuracies',
            'trained', 'train_factor_net', 'factor_net_facts', 'load_factor_net']
 
-# %% ../../nbs/66b_factor_net.ipynb #aa3ecdba
+# %% ../../nbs/66b_factor_net.ipynb #ae9b690f
 import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -25,7 +25,7 @@ from ..data.datasets import ImageDataset
 from ..data.disk import atomically
 from ..data.streams import BatchStream
 
-# %% ../../nbs/66b_factor_net.ipynb #03d6fede
+# %% ../../nbs/66b_factor_net.ipynb #67e9cfa9
 FACTOR_TWINS = ('shapes3d-twin', 'dsprites-twin') # what the network is trained on
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
@@ -46,7 +46,7 @@ class FactorNet(nn.Module):
             nn.Linear(64 * 4 * 4, self.feature_dim, bias=False), nn.BatchNorm1d(self.feature_dim, affine=False))
         self.heads = nn.ModuleDict({name: nn.Linear(self.feature_dim, sum(classes)) for name, classes in self.sizes.items()})
 
-# %% ../../nbs/66b_factor_net.ipynb #879ecdc9
+# %% ../../nbs/66b_factor_net.ipynb #c3c7a428
 def at_resolution(
     images: Tensor, # [N, 1 or 3, S, S] in [0, 1]
     resolution: int = FactorNet.resolution, # Pixels a side
@@ -72,7 +72,7 @@ def logits(self: FactorNet,
     "What the heads of a data set read from the features."
     return self.heads[name](features).split(self.sizes[name], dim=1)
 
-# %% ../../nbs/66b_factor_net.ipynb #aae4600d
+# %% ../../nbs/66b_factor_net.ipynb #286f4ab9
 def factor_loss(
     net: FactorNet,
     batches: Mapping[str, tuple[Tensor, Tensor]], # Pictures [N, C, S, S] and factor classes [N, F] of each data set
@@ -84,7 +84,7 @@ def factor_loss(
              for scores, classes in zip(net.logits(z, name), factors.T)]
     return torch.stack([F.cross_entropy(scores, classes) for scores, classes in pairs]).sum()
 
-# %% ../../nbs/66b_factor_net.ipynb #78fb1bb3
+# %% ../../nbs/66b_factor_net.ipynb #16ee191c
 @torch.no_grad()
 def factor_accuracies(
     net: FactorNet, # In evaluation mode
@@ -99,7 +99,7 @@ def factor_accuracies(
     right = [(scores.argmax(1) == classes).float().mean().item() for scores, classes in zip(net.logits(features, data.name), test.factors(index).T)]
     return dict(zip(data.factor_space.names, right))
 
-# %% ../../nbs/66b_factor_net.ipynb #7e69d190
+# %% ../../nbs/66b_factor_net.ipynb #f62f5413
 def trained(
     twins: Mapping[str, Sequence[ImageDataset]], # Each data set, with factors, in one or more resolutions
     steps: int, # Updates of the weights
@@ -122,7 +122,7 @@ def trained(
         optimizer.zero_grad(); loss.backward(); optimizer.step(); schedule.step()
     return net.eval()
 
-# %% ../../nbs/66b_factor_net.ipynb #6cea9802
+# %% ../../nbs/66b_factor_net.ipynb #992ea233
 def train_factor_net(
     out: Path = Path('factor_net.safetensors'), # File to write
     steps: int = 6000, # Updates of the weights; about 6 minutes on one core
@@ -137,7 +137,7 @@ def train_factor_net(
     tensors = {name: t.contiguous() for name, t in net.state_dict().items()}
     return atomically(out, lambda path: save_file(tensors, path, metadata))
 
-# %% ../../nbs/66b_factor_net.ipynb #efefacc0
+# %% ../../nbs/66b_factor_net.ipynb #9d9c3550
 FACTOR_NET = Path(str(files('sae_lit.metrics'))) / 'factor_net.safetensors' # the weights that ship with the package
 
 def factor_net_facts(
@@ -157,7 +157,7 @@ def load_factor_net(
         raise ValueError(f"{path} holds no factor net ({error}); write one with train_factor_net") from None
     return net.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
-# %% ../../nbs/66b_factor_net.ipynb #e5d67a2f
+# %% ../../nbs/66b_factor_net.ipynb #de2d57c4
 if __name__ == '__main__' and '__file__' in globals(): # run as a module, not as a notebook
     import tyro
     print(tyro.cli(train_factor_net))
