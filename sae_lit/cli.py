@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RunFolder', 'COMMANDS', 'default', 'config_of', 'opened', 'say', 'ticking', 'place', 'together', 'free_port', 'Train',
-           'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse', 'ListData', 'CheckData', 'WriteTwin', 'grid',
-           'Data', 'RunStudy', 'Bench', 'Demo', 'cores', 'main', 'hushed', 'run']
+           'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse', 'ListData', 'CheckData', 'WriteTwin', 'Data',
+           'RunStudy', 'Bench', 'Demo', 'cores', 'main', 'hushed', 'run']
 
 # %% ../nbs/88_cli.ipynb #67ff5603
 import inspect
@@ -139,7 +139,7 @@ class Train:
     data: Annotated[str | None, default("shapes3d-twin")] = None  # name of the data set; `sae-lit data list` shows all
     resolution: Annotated[int | None, default("32 for the desk preset, else the data's own")] = None  # pixels a side
     root: Annotated[Path | None, default("$SAE_LIT_DATA")] = None  # where a published file lies
-    preset: Annotated[Literal["desk", "paper"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'
+    preset: Annotated[Literal["desk", "paper", "rfd"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data
     latent_dim: Annotated[int | None, default("the preset's")] = None  # dimensions of the code
     out: Annotated[Path | None, default("runs/MODEL-DATA-SEED")] = None  # run folder
     resume: bool = False  # go on with the run in that folder, with its own configuration
@@ -243,10 +243,11 @@ def __call__(self: Evaluate) -> None:
 # %% ../nbs/88_cli.ipynb #f92ff47c
 @dataclass
 class Sample:
-    "Draw new pictures by hybrid sampling: each variable from another training picture."
+    "Draw new pictures, by default by hybrid sampling: each variable from another training picture."
     run: RunFolder  # run folder
     n: int = 64  # how many pictures
     seed: int = 0  # which ones
+    sampler: Literal["hybrid", "prior", "codes", "gaussian", "mixture"] = "hybrid"  # mix stored codes, draw from the prior, take whole stored codes, or draw from a fit to them
     out: Annotated[Path | None, default("figures/samples.png in the run folder")] = None  # picture file
     partial: tuple[int, ...] = ()  # draw only these variables anew, counted from 1 as in S1, S2, ...
     reference: int = 0  # the test picture that the other variables come from
@@ -254,14 +255,26 @@ class Sample:
 # %% ../nbs/88_cli.ipynb #edb48cf1
 @patch
 def codes(self: Sample, model: "Autoencoder", data: "ImageDataset") -> "Tensor":  # [n, D]
-    "The hybrid latents that the options ask for."
+    "The latents that the options ask for."
     from sae_lit.sampling.hybrid import HybridSampler
+    if self.sampler != "hybrid": return self.drawn(model)(self.n, self.seed)
     sampler = HybridSampler(model.bank, model.groups)
     if not self.partial: return sampler(self.n, self.seed)
     wrong = [v for v in self.partial if not 1 <= v <= len(model.groups)]
     if wrong: raise IndexError(f"no variable {wrong}; the model has variables 1 to {len(model.groups)}")
     z = model.encode(data.part("test").images([self.reference]))[0]
     return sampler.partial(z, [v - 1 for v in self.partial], self.n, self.seed)
+
+# %% ../nbs/88_cli.ipynb #54982fde
+@patch
+def drawn(self: Sample, model: "Autoencoder") -> "Callable[[int, int], Tensor]":
+    "The sampler asked for; `ValueError` for a prior that the model does not have, and for variables of a sampler that does not mix."
+    from sae_lit.sampling.samplers import BankSampler, GaussianSampler, MixtureSampler, PriorSampler
+    if self.partial: raise ValueError(f"--partial {' '.join(map(str, self.partial))} goes with --sampler hybrid, not with {self.sampler}")
+    if self.sampler == "prior" and not model.has_prior:
+        raise ValueError(f"{model.spec['name']} was not trained to match a prior: use --sampler hybrid, or a model such as vae or wae")
+    makers = {"prior": lambda bank: PriorSampler(bank.shape[1]), "codes": BankSampler, "gaussian": GaussianSampler, "mixture": MixtureSampler}
+    return makers[self.sampler](model.bank)
 
 # %% ../nbs/88_cli.ipynb #f05c34e4
 @patch
@@ -323,6 +336,8 @@ class CheckData:
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]  # data set, or folder:PATH
     resolution: Annotated[int | None, default("the data's own")] = None  # pixels a side
     root: Annotated[Path | None, default("$SAE_LIT_DATA")] = None  # where a published file lies
+    grid: Annotated[tuple[int, ...] | None, default("as published")] = None  # classes of each factor, for a smaller file of the same form
+    count: Annotated[int | None, default("as published")] = None  # pictures, for a smaller CelebA
 
 @dataclass
 class WriteTwin:
@@ -334,24 +349,10 @@ class WriteTwin:
 # %% ../nbs/88_cli.ipynb #5d754051
 @patch
 def __call__(self: CheckData) -> None:
-    from sae_lit.data.catalog import load_data
-    options = {"resolution": self.resolution, "root": self.root and str(self.root)}
+    from sae_lit.data.catalog import check_data, load_data
+    options = {"resolution": self.resolution, "root": self.root and str(self.root), "grid": self.grid, "count": self.count}
     data = load_data(self.name, **{k: v for k, v in options.items() if v is not None})
-    rows = range(0, len(data), max(1, len(data) // 1000))
-    start = time.monotonic()
-    seen = [data.images(list(rows[i:i + 100])) for i in range(0, len(rows), 100)]
-    say(f"{data.name}: {len(data):,} pictures of shape {list(data.image_shape)}; {len(rows):,} read, {len(rows) / (time.monotonic() - start):,.0f} a second")
-    low, high = min(x.min().item() for x in seen), max(x.max().item() for x in seen)
-    say(f"values: {str(seen[0].dtype).removeprefix('torch.')} from {low:.3g} to {high:.3g}; all as bytes: {len(data) * seen[0][0].numel() / 1e6:,.1f} MB")
-    say("factors: " + grid(data))
-    say("parts: " + ", ".join(f"{name} {len(data.part(name)):,}" for name in ("train", "val", "test")))
-
-def grid(data: "ImageDataset") -> str:
-    "The factors of a data set, and whether its pictures are all their combinations"
-    space = data.factor_space
-    if space is None: return "not known"
-    many = f"{len(space):,} combinations, " + ("a picture for each" if len(space) == len(data) else f"{len(data):,} pictures")
-    return ", ".join(f"{n} ({s})" for n, s in zip(space.names, space.sizes)) + f"; {many}"
+    say("\n".join(f"{what}: {value}" for what, value in check_data(data).items()))
 
 # %% ../nbs/88_cli.ipynb #39a5abcd
 @patch

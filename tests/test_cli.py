@@ -74,6 +74,8 @@ MISTAKES = {  # words, and what the error must name
     "evaluate BROKEN": "train --resume --out BROKEN",
     "evaluate RUN --n 1": "n=1",
     "sample RUN --n 0": "n=0",
+    "sample RUN --sampler prior": "was not trained to match a prior",
+    "sample RUN --sampler codes --partial 1": "goes with --sampler hybrid",
     "sample RUN --partial 3": "variables 1 to 2",
     "sample RUN --partial 1 --reference 100000": "100000",
     "sample RUN --out picture.txt": "picture.txt is no name for a picture",
@@ -133,6 +135,9 @@ def test_chain(finished: Path, tmp_path: Path, capsys):
     assert Image.open(tmp_path/"new/other.png").tobytes() != sheet.tobytes()
     assert main(["sample", str(finished), "--n", "4", "--partial", "2", "--out", str(tmp_path/"partial.jpg")]) == 0
     assert Image.open(tmp_path/"partial.jpg").format == "JPEG"
+    for sampler in ("codes", "gaussian", "mixture"):
+        assert main(["sample", str(finished), "--n", "12", "--sampler", sampler, "--out", str(tmp_path/f"{sampler}.png")]) == 0
+        assert Image.open(tmp_path/f"{sampler}.png").tobytes() != sheet.tobytes()
     assert main(["traverse", str(finished), "--steps", "5", "--out", str(tmp_path/"t.png")]) == 0
     assert Image.open(tmp_path/"t.png").width > 200
 
@@ -142,7 +147,8 @@ def test_data(tmp_path: Path, capsys):
     assert {"shapes3d-twin", "digits"} <= set(capsys.readouterr().out.split())
     assert main(["data", "write-twin", "shapes3d-twin", str(tmp_path/"3dshapes.h5"), "--count", "64"]) == 0
     assert main(["data", "check", "shapes3d", "--root", str(tmp_path)]) == 0
-    assert "64 pictures of shape [3, 64, 64]" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "pictures: 64\n" in said and "shape: [3, 64, 64]" in said and "orientation (15)" in said
 
 
 def test_demo(tmp_path: Path):

@@ -43,9 +43,10 @@ def list_data() -> list[str]:
 # %% ../../nbs/05_catalog.ipynb #9f2b7860
 def load_data(
     name: str,  # one of `list_data()`, with a path in place of PATH
-    **options: object,  # such as resolution=32, root="data", in_memory=True; see the class
+    **options: object,  # such as resolution=32, root="data", in_memory=True (see the class), without={'shape': 2} or only=... (see `01_datasets`)
 ) -> ImageDataset:
     "The data set of this name; ValueError for an unknown name (with the nearest ones) or option."
+    views = {kind: options.pop(kind, ()) for kind in ('without', 'only')}
     folder, asked = name.startswith('folder:'), dict(options)
     if not folder and name not in DATA:
         near = difflib.get_close_matches(name, DATA, n=3, cutoff=.4)
@@ -60,6 +61,7 @@ def load_data(
     if fixed not in (None, data.image_shape[-1]):
         raise ValueError(f"data set {name!r} has resolution {data.image_shape[-1]}, but resolution={fixed} was asked for: leave it out")
     data.loaded_as = {'name': name, **asked}
+    for kind, conditions in views.items(): data = getattr(data, kind)(*([conditions] if isinstance(conditions, dict) else conditions))
     return data
 
 # %% ../../nbs/05_catalog.ipynb #1234e36e

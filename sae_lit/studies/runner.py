@@ -93,7 +93,8 @@ SMOKE = Study(
 # %% ../../nbs/81_studies.ipynb #e173de57
 SBA_DESK = Study(
     "sba-desk", named("ae", "wae", "vae", "bvae", "fvae", "btcvae", *(f"{kind}-{k}" for kind in ("sae", "adaae", "vlae") for k in (2, 3, 4, 6, 12))),
-    {"shapes3d-twin": {"resolution": 32}}, seeds=(0, 1, 2), recipe={"steps": 2000, "batch_size": 32},
+    {"shapes3d-twin": {"resolution": 32}}, seeds=(0, 1, 2), recipe={"steps": 1500, "batch_size": 32},
+    measures={"evaluation": {"n": 2000, "n_test": 1000, "n_fidelity": 1000}, "votes": {"number": 150}, "responses": {"n": 100}, "order": {"n": 2000}, "controls": {"n": 1000}},
     about="all models of Structure by Architecture at desk scale, on our rendering of 3D-Shapes")
 
 STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK)}
@@ -342,6 +343,7 @@ def __call__(self: Job) -> dict[str, str]:
         self.mark.unlink(missing_ok=True)
         return self.note(failed)
 
+# %% ../../nbs/81_studies.ipynb #781f5059
 @patch
 def phases(self: Job) -> dict[str, str]:
     "Train where that is to do, then measure; what failed, by phase"
