@@ -30,7 +30,7 @@ def start(folder: Path, study: str = "SMALL", workers: int = 2, program: str = P
     "A study in a process group of its own, in this folder."
     program = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); os.chdir({str(folder)!r}); " + program.format(study=study, workers=workers)
     return subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"})
+                            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"})
 
 
 def records(folder: Path) -> dict[str, dict]:
@@ -235,7 +235,7 @@ from tests.test_studies import *
 
 def place(model, data, seed): return {{"place": float(int(ray.get_runtime_context().get_node_id()[:12], 16))}}
 
-node = {{"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}}
+node = {{"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}}
 for attempt in range(4):  # Ray gives its helpers 15 seconds to start, few on a busy machine
     cluster = Cluster()
     try: cluster.add_node(**node); cluster.add_node(**node); break

@@ -8,7 +8,7 @@ __all__ = ['SMOKE', 'SBA_DESK', 'STUDIES', 'TRAINING', 'SCORING', 'LIBRARIES', '
            'where', 'timed', 'versions', 'weights', 'opened', 'alone', 'follow', 'job', 'refuse', 'Stored', 'on_loky',
            'on_ray', 'start_ray', 'on_dask', 'run_study', 'find', 'Progress', 'work', 'do']
 
-# %% ../../nbs/81_studies.ipynb #d003268a
+# %% ../../nbs/81_studies.ipynb #77146c34
 import ast
 import difflib
 import hashlib
@@ -29,7 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
-# %% ../../nbs/81_studies.ipynb #d0966847
+# %% ../../nbs/81_studies.ipynb #952fa759
 import torch
 from fastcore.basics import patch
 from filelock import FileLock
@@ -45,7 +45,7 @@ from ..models.zoo import MODELS, build, load_model
 from .measures import MEASURES, Measure, measured
 from ..training.fit import fit, recipe_for
 
-# %% ../../nbs/81_studies.ipynb #abe888ff
+# %% ../../nbs/81_studies.ipynb #1dda335e
 @dataclass(frozen=True)
 class Study:
     "A grid of runs: every model on every data set with every seed, under one preset and one recipe."
@@ -67,7 +67,7 @@ class Cell:
     seed: int
     asked: dict  # arguments of `build`, `load_data` and `fit`, and the seed, as JSON has them
 
-# %% ../../nbs/81_studies.ipynb #0470c809
+# %% ../../nbs/81_studies.ipynb #9c6f3241
 @patch(as_prop=True)
 def key(self: Cell) -> str:
     "The name of the run, and of its files"
@@ -81,7 +81,7 @@ def cells(self: Study) -> list[Cell]:
         return json.loads(json.dumps(whole))
     return [Cell(self.name, model, data, seed, asked(model, data, seed)) for seed in self.seeds for data in self.data for model in self.models]
 
-# %% ../../nbs/81_studies.ipynb #a33cb2a4
+# %% ../../nbs/81_studies.ipynb #607e9467
 def named(*names: str) -> dict[str, dict]:
     "Models or data sets of the catalogue as they are"
     return {name: {} for name in names}
@@ -90,7 +90,7 @@ SMOKE = Study(
     "smoke", named("ae", "sae-2"), {"digits": {"resolution": 8}}, seeds=(0, 1), recipe={"steps": 20, "batch_size": 16},
     measures={"evaluation": {"n": 300, "n_test": 200}}, about="two models, 20 steps on real digits: whether everything works, in seconds")
 
-# %% ../../nbs/81_studies.ipynb #e173de57
+# %% ../../nbs/81_studies.ipynb #95c2884d
 SBA_DESK = Study(
     "sba-desk", named("ae", "wae", "vae", "bvae", "fvae", "btcvae", *(f"{kind}-{k}" for kind in ("sae", "adaae", "vlae") for k in (2, 3, 4, 6, 12))),
     {"shapes3d-twin": {"resolution": 32}}, seeds=(0, 1, 2), recipe={"steps": 1500, "batch_size": 32},
@@ -99,7 +99,7 @@ SBA_DESK = Study(
 
 STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK)}
 
-# %% ../../nbs/81_studies.ipynb #c70a6679
+# %% ../../nbs/81_studies.ipynb #4ae779d5
 def nearest(
     name: str,
     known: list[str],
@@ -128,7 +128,7 @@ def check(self: Study,
     recipe_for(SimpleNamespace(spec=None), self.recipe)
     return self
 
-# %% ../../nbs/81_studies.ipynb #75adffd6
+# %% ../../nbs/81_studies.ipynb #66debfdd
 def skeleton(
     node: object,  # a syntax tree, or a part of one
 ) -> object:  # nested lists, dicts and strings
@@ -146,7 +146,7 @@ def digest(
     "A short hash"
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-# %% ../../nbs/81_studies.ipynb #7d3021e4
+# %% ../../nbs/81_studies.ipynb #f1b8a270
 TRAINING = ("data", "nets", "objectives", "models", "training")
 SCORING = ("sampling", "metrics", "studies/measures.py")
 
@@ -167,7 +167,7 @@ def code() -> dict[str, str]:
     "Both fingerprints of this code"
     return {"trained_by": fingerprint(TRAINING), "scored_by": fingerprint(SCORING)}
 
-# %% ../../nbs/81_studies.ipynb #74c37913
+# %% ../../nbs/81_studies.ipynb #19ed6c5f
 def identity(
     cell: Cell,
     trained_by: str,  # fingerprint
@@ -187,7 +187,7 @@ class Job:
     device: str = "auto"
     boss: int = 0  # the number of the process that asks
 
-# %% ../../nbs/81_studies.ipynb #9c7d39b1
+# %% ../../nbs/81_studies.ipynb #364a6a7b
 @patch(as_prop=True)
 def folder(self: Job) -> Path:
     "Where the training happens"
@@ -213,7 +213,7 @@ def marked(self: Job) -> bool:
     "Whether a process of this boss is at work on the run, or was killed at it"
     return self.mark.is_file() and self.mark.read_text() == str(self.boss)
 
-# %% ../../nbs/81_studies.ipynb #8ae71f86
+# %% ../../nbs/81_studies.ipynb #28300769
 def read(
     path: Path,  # of a record
 ) -> dict | None:  # None where there is none
@@ -232,7 +232,7 @@ def write(
     "Store as JSON, whole or not at all"
     atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8"))
 
-# %% ../../nbs/81_studies.ipynb #1e2ef16a
+# %% ../../nbs/81_studies.ipynb #d8e98dfd
 def processor() -> str:
     "The kind of this machine's CPU"
     info = Path("/proc/cpuinfo")
@@ -253,7 +253,7 @@ def timed() -> Iterator[dict]:
     yield spent
     spent |= {"seconds": round(time.perf_counter() - clock, 3), "cpu_seconds": round(time.process_time() - cpu, 3), "date": time.strftime("%Y-%m-%d")}
 
-# %% ../../nbs/81_studies.ipynb #5aab5c46
+# %% ../../nbs/81_studies.ipynb #59341f46
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "accelerate", "joblib", "sae_lit")
 
 def versions() -> dict[str, str]:
@@ -267,7 +267,7 @@ def weights(
     path = folder / "model/model.safetensors"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
-# %% ../../nbs/81_studies.ipynb #212e8e93
+# %% ../../nbs/81_studies.ipynb #a0685d6c
 @patch
 def train(self: Job) -> dict:
     "Train, or finish the training; a new record"
@@ -282,7 +282,7 @@ def train(self: Job) -> dict:
             "trained_by": self.code["trained_by"], "config": config, "weights": weights(self.folder), "last": last,
             "training": {**spent, "steps": len(steps), "where": where(device_of(run.model)), "versions": versions()}, "measures": {}}
 
-# %% ../../nbs/81_studies.ipynb #87bb7bd5
+# %% ../../nbs/81_studies.ipynb #35055cc0
 @patch
 def measure(self: Job, record: dict) -> dict[str, str]:
     "Add the missing measures to the record and store it; what failed, by measure"
@@ -309,7 +309,7 @@ def opened(
     on = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     return load_model(folder).to(on), load_data(**source)
 
-# %% ../../nbs/81_studies.ipynb #4a3bcfe2
+# %% ../../nbs/81_studies.ipynb #0254db4b
 @contextmanager
 def alone() -> Iterator[None]:
     "One thread, and the random state as it was afterwards"
@@ -329,7 +329,7 @@ def follow(
         os._exit(1)
     if os.getppid() == boss: threading.Thread(target=watch, daemon=True).start()
 
-# %% ../../nbs/81_studies.ipynb #8fb5541e
+# %% ../../nbs/81_studies.ipynb #ecf653dc
 @patch
 def __call__(self: Job) -> dict[str, str]:
     "Do the run; what failed, by phase"
@@ -361,7 +361,7 @@ def note(self: Job, failed: dict[str, str]) -> dict[str, str]:
     else: self.failure.unlink(missing_ok=True)
     return failed
 
-# %% ../../nbs/81_studies.ipynb #fb318aa6
+# %% ../../nbs/81_studies.ipynb #2f99d7f3
 def job(
     cell: Cell,
     out: Path,
@@ -373,7 +373,7 @@ def job(
     "Of this process, for whoever will do it"
     return Job(cell, id or identity(cell, code()["trained_by"]), measures, out, results, code(), device, os.getpid())
 
-# %% ../../nbs/81_studies.ipynb #60c40e24
+# %% ../../nbs/81_studies.ipynb #54c0731b
 REDO = (None, "scores", "all")
 
 def refuse(
@@ -402,7 +402,7 @@ class Stored:
         "Runs that other code has trained"
         return [key for key, record in self.records.items() if record["trained_by"] != code()["trained_by"]]
 
-# %% ../../nbs/81_studies.ipynb #bdffd5df
+# %% ../../nbs/81_studies.ipynb #5a4a3947
 @patch
 def todo(self: Stored, redo: str | None) -> dict[str, list[str]]:
     "Measures to do, by run; `ValueError` if a measure would be from two codes"
@@ -418,7 +418,7 @@ def todo(self: Stored, redo: str | None) -> dict[str, list[str]]:
            'use redo="scores" (--redo scores) to measure them again, or another results folder')
     return missing
 
-# %% ../../nbs/81_studies.ipynb #6562167b
+# %% ../../nbs/81_studies.ipynb #a679a0f1
 @patch
 def plan(self: Stored, out: Path, measures: dict[str, Measure], device: str, redo: str | None) -> list[Job]:
     "The runs to do; `ValueError` where they would not fit to those that are stored"
@@ -440,16 +440,16 @@ def functions(self: Stored, names: list[str], measures: dict[str, Measure]) -> d
     "Measures with their options"
     return {name: (measures[name], self.study.measures[name]) for name in names}
 
-# %% ../../nbs/81_studies.ipynb #02d593c7
+# %% ../../nbs/81_studies.ipynb #9412a815
 @contextmanager
-def on_loky(workers: int, address: str | None) -> Iterator[None]:
+def on_loky(workers: int, address: str | None, device: str) -> Iterator[None]:
     "Processes of this machine"
     if address: raise ValueError(f"address={address!r} is for the backends ray and dask; loky runs on this machine only")
     with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1): yield
 
-# %% ../../nbs/81_studies.ipynb #b1134e0f
+# %% ../../nbs/81_studies.ipynb #96d5dd80
 @contextmanager
-def on_ray(workers: int, address: str | None) -> Iterator[None]:
+def on_ray(workers: int, address: str | None, device: str) -> Iterator[None]:
     "A Ray cluster, or one of this machine that ends with the study"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to Ray's makers
     try:
@@ -461,7 +461,7 @@ def on_ray(workers: int, address: str | None) -> Iterator[None]:
     ours = not ray.is_initialized()
     if ours: start_ray(ray, workers, address)
     try:
-        with parallel_config("ray", n_jobs=workers): yield
+        with parallel_config("ray", n_jobs=workers, ray_remote_args={"num_cpus": 1, "num_gpus": int(device == "cuda")}): yield
     finally:
         if ours: ray.shutdown()
 
@@ -472,9 +472,9 @@ def start_ray(ray, workers: int, address: str | None) -> None:
     try: ray.init(address or "local", log_to_driver=False, logging_level="error", runtime_env=package, **here)
     except Exception as e: raise ConnectionError(f"cannot {'reach the Ray cluster at ' + address if address else 'start Ray'}: {e}") from e
 
-# %% ../../nbs/81_studies.ipynb #c2afb2ab
+# %% ../../nbs/81_studies.ipynb #b6ae401c
 @contextmanager
-def on_dask(workers: int, address: str | None) -> Iterator[None]:
+def on_dask(workers: int, address: str | None, device: str) -> Iterator[None]:
     "A Dask cluster, or one of this machine that ends with the study"
     try: from dask.distributed import Client
     except ImportError: raise ValueError("backend='dask' needs Dask: pip install 'dask[distributed]'") from None
@@ -483,7 +483,7 @@ def on_dask(workers: int, address: str | None) -> Iterator[None]:
 
 ENGINES = {"loky": on_loky, "ray": on_ray, "dask": on_dask}
 
-# %% ../../nbs/81_studies.ipynb #1fd5f8ce
+# %% ../../nbs/81_studies.ipynb #bae8a821
 def run_study(
     study: Study | str,  # or the name of one in `STUDIES`
     out: str | Path = "runs/studies",  # folder of run folders: STUDY/MODEL-DATA-SEED-IDENTITY
@@ -506,19 +506,19 @@ def run_study(
     jobs = Stored(study, results).plan(out, measures, device, redo)
     failed = {}
     if jobs:
-        with ENGINES[backend](workers, address): failed = work(study, jobs)
+        with ENGINES[backend](workers, address, device): failed = work(study, jobs)
     if failed: raise ChildProcessError(f"{len(failed)} of {len(jobs)} runs failed: " + "; ".join(f"{key} ({why})" for key, why in failed.items())
                                        + f". The others are stored. Details are in {results / study.name / 'failed'}; the same call tries again")
     return list(Stored(study, results).records.values())
 
-# %% ../../nbs/81_studies.ipynb #8af3db47
+# %% ../../nbs/81_studies.ipynb #cb203515
 def find(study: Study | str) -> Study:
     "A study by its name; `ValueError` for an unknown one"
     if isinstance(study, Study): return study
     if study not in STUDIES: raise ValueError(f"unknown study {study!r}; {nearest(study, list(STUDIES))}")
     return STUDIES[study]
 
-# %% ../../nbs/81_studies.ipynb #70ea7f0a
+# %% ../../nbs/81_studies.ipynb #43b677ee
 @dataclass
 class Progress:
     "Which jobs are left, which have failed, and a bar that shows the time left"
@@ -541,7 +541,7 @@ class Progress:
         self.failed[key] = "; ".join(f"{phase}: {error.strip().splitlines()[-1]}" for phase, error in errors.items())
         self.bar.write(f"{key} failed: {self.failed[key]}", file=sys.stderr)
 
-# %% ../../nbs/81_studies.ipynb #da6fee9b
+# %% ../../nbs/81_studies.ipynb #ecffef80
 def work(
     study: Study,
     jobs: list[Job],
