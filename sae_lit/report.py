@@ -261,7 +261,7 @@ def compose(
         section("Hybrid samples", "New pictures: each variable takes its value from another training picture.", figure("samples", "A sheet of hybrid samples")),
         section("Traversals", "One latent at a time moves over its observed range, all others stay. S1 enters the decoder first.",
                 figure("traversals", "A row of pictures for each latent")),
-        section("Scores", "Reconstruction on pictures kept apart from training; MIG and DCI, between 0 and 1, on codes of pictures with known factors.", rows(scores.table())),
+        section("Scores", "Reconstruction and fidelity on pictures kept apart from training (FFD is a distance with our own features, not a FID); the others on codes of pictures with known factors.", rows(scores.table())),
         section("Learning curve", "What the training logged.", figure("history", "Training loss and validation error over steps")),
         section("Go on", "Load this model, and move its latents with sliders:", f"<pre>{html.escape(code(folder, data, run.model.latent_dim))}</pre>")]
     head = facts(run.model, data, run.history[-1]["step"], seconds)
