@@ -84,6 +84,13 @@ MISTAKES = {  # words, and what the error must name
     "demo --minutes 0 --processes 1": "minutes=0",
     "data check nothing": "unknown data set 'nothing'",
     "bench nothing": "unknown benchmark 'nothing'",
+    "study": "which study? Known are smoke",
+    "study smoek": "unknown study 'smoek'; did you mean smoke",
+    "study smoke --workers 0": "workers=0",
+    "study smoke --address 192.0.2.1:6379": "loky runs on this machine only",
+    "study smoke --results FILE/there": "FILE/there",
+    "study smoke --table": "ae-digits-0 (not run)",
+    "study smoek --table": "did you mean smoke",
     "data write-twin shapes3d-twin FILE": "is there already",
     "data write-twin shapes3d-twin new.h5 --count 0": "count=0",
 }
@@ -149,6 +156,28 @@ def test_data(tmp_path: Path, capsys):
     assert main(["data", "check", "shapes3d", "--root", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "pictures: 64\n" in said and "shape: [3, 64, 64]" in said and "orientation (15)" in said
+
+
+def test_study(tmp_path: Path, monkeypatch, capsys):
+    "From a name to a table; a second time nothing is left to do."
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "smoke", "--workers", "1"]) == 0
+    assert "4 of 4 runs are in runs/results/smoke" in capsys.readouterr().out
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    assert len([p for p in files if p.match("runs/results/smoke/*.json")]) == 4
+    assert main(["study", "smoke"]) == 0
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()} == files
+    capsys.readouterr()
+    assert main(["study", "smoke", "--table"]) == 0
+    assert "| sae-2 " in (said := capsys.readouterr().out) and "mse" in said and "2 seeds" in said
+    assert main(["study", "--list"]) == 0
+    said = capsys.readouterr().out
+    assert "4 of 4 runs done" in said and "sba-desk" in said and "0 of 63 runs done" in said
+    Path("runs/results/smoke/ae-digits-1.json").unlink()
+    assert main(["study", "smoke", "--table"]) == 2
+    assert "ae-digits-1 (not run)" in capsys.readouterr().err
+    assert main(["study", "smoke", "--table", "--incomplete"]) == 0
+    assert "INCOMPLETE, 1 of 4 runs" in capsys.readouterr().out
 
 
 def test_demo(tmp_path: Path):

@@ -506,6 +506,7 @@ def run_study(
     jobs = Stored(study, results).plan(out, measures, device, redo)
     failed = {}
     if jobs:
+        for folder in (results, out): (folder / study.name).mkdir(parents=True, exist_ok=True)  # or fail before any work
         with ENGINES[backend](workers, address, device): failed = work(study, jobs)
     if failed: raise ChildProcessError(f"{len(failed)} of {len(jobs)} runs failed: " + "; ".join(f"{key} ({why})" for key, why in failed.items())
                                        + f". The others are stored. Details are in {results / study.name / 'failed'}; the same call tries again")
