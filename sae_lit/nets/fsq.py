@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['QuantizedCode', 'FSQ', 'Usage', 'LearnedLevels', 'level_losses']
 
-# %% ../../nbs/16_fsq.ipynb #68db9d78
+# %% ../../nbs/16_fsq.ipynb #76a64d01
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .bottlenecks import Code
 
-# %% ../../nbs/16_fsq.ipynb #b2674fc8
+# %% ../../nbs/16_fsq.ipynb #ef691683
 @dataclass(kw_only=True)
 class QuantizedCode(Code):
     "A `Code` whose `z` and `mean` are values on a grid"
@@ -25,7 +25,7 @@ class QuantizedCode(Code):
     @property
     def quantized(self) -> Tensor: return self.z
 
-# %% ../../nbs/16_fsq.ipynb #e87e1e93
+# %% ../../nbs/16_fsq.ipynb #961212b5
 class FSQ(nn.Module):
     """Finite scalar quantisation with straight-through gradients (Tripod, Hsu et al. 2024; after Mentzer et al. 2023).
 
@@ -53,7 +53,7 @@ class FSQ(nn.Module):
         "Where the levels lie"
         return 2 * index / (self.levels - 1) - 1
 
-# %% ../../nbs/16_fsq.ipynb #d4a8f3bf
+# %% ../../nbs/16_fsq.ipynb #f03a84d7
 def _at_least_float32(x: Tensor) -> Tensor: return x if x.dtype == torch.float64 else x.float()
 
 def _levels(levels: int | Sequence[int], latent_dim: int | None) -> Tensor:
@@ -65,7 +65,7 @@ def _levels(levels: int | Sequence[int], latent_dim: int | None) -> Tensor:
     if not levels or min(levels) < 2: raise ValueError(f"levels={list(levels)}: every latent needs at least 2, for a single level says nothing")
     return torch.tensor(levels)
 
-# %% ../../nbs/16_fsq.ipynb #9539aeec
+# %% ../../nbs/16_fsq.ipynb #6ffd07e6
 @dataclass(frozen=True)
 class Usage:
     "How a set of codes uses its levels"
@@ -83,7 +83,7 @@ def usage(self: FSQ,
     counts = torch.stack([column.bincount(minlength=int(self.levels.max())) for column in index.T])
     return Usage(counts, (counts > 0).sum(1), torch.special.entr(counts / len(index)).sum(1), len(index.unique(dim=0)))
 
-# %% ../../nbs/16_fsq.ipynb #d7d4e7ee
+# %% ../../nbs/16_fsq.ipynb #25cf92e2
 class LearnedLevels(nn.Module):
     "Each latent takes the nearest of its own learned values: QLAE's bottleneck (Hsu et al. 2023, Disentanglement via Latent Quantization)"
     def __init__(self,
@@ -105,7 +105,7 @@ class LearnedLevels(nn.Module):
         z = self.values(index).detach() + (pre - pre.detach())
         return QuantizedCode(z=z, mean=z, continuous=pre, index=index)
 
-# %% ../../nbs/16_fsq.ipynb #344201aa
+# %% ../../nbs/16_fsq.ipynb #95413a3a
 def level_losses(
     quantizer: LearnedLevels,
     code: QuantizedCode,  # what it gave
