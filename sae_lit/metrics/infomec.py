@@ -6,7 +6,7 @@
 __all__ = ['normalised_information', 'as_classes_of', 'active_by', 'peak', 'cross_entropy', 'predictive_information', 'InfoMEC',
            'infomec', 'nmi_heatmap']
 
-# %% ../../nbs/60c_infomec.ipynb #7e791bcd
+# %% ../../nbs/60c_infomec.ipynb #adaa3cb2
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .information import as_arrays, as_classes, information, joint_counts
 
-# %% ../../nbs/60c_infomec.ipynb #ec093bf2
+# %% ../../nbs/60c_infomec.ipynb #2130c2ce
 def normalised_information(
     codes: np.ndarray, # Finite numbers, [N, D]
     classes: np.ndarray, # Class numbers from 0, int64 [N, F]; every factor takes two values or more
@@ -43,7 +43,7 @@ def normalised_information(
 
 def as_classes_of(codes: np.ndarray) -> np.ndarray: return np.stack([np.unique(z, return_inverse=True)[1] for z in codes.T], 1)
 
-# %% ../../nbs/60c_infomec.ipynb #57b37829
+# %% ../../nbs/60c_infomec.ipynb #ed723728
 def active_by(
     codes: np.ndarray, # [N, D]
     discrete: bool,
@@ -55,7 +55,7 @@ def active_by(
     if pruning not in least: raise ValueError(f"pruning={pruning!r}; expected 'iqr' or 'range'")
     return spread > least[pruning]
 
-# %% ../../nbs/60c_infomec.ipynb #e44f35d1
+# %% ../../nbs/60c_infomec.ipynb #c85af907
 def peak(
     nmi: np.ndarray, # Not negative, [rows, columns]
 ) -> float: # 0: every row spread evenly, 1: every row has one entry
@@ -67,7 +67,7 @@ def peak(
     share = np.divide(nmi.max(1), total, out=np.full(rows, 1 / columns), where=total > 0)
     return float((share.mean() - 1 / columns) / (1 - 1 / columns))
 
-# %% ../../nbs/60c_infomec.ipynb #ca174e50
+# %% ../../nbs/60c_infomec.ipynb #70289d52
 def cross_entropy(
     inputs: np.ndarray | spmatrix, # [N, columns]
     classes: np.ndarray, # One factor, int64 [N]
@@ -91,7 +91,7 @@ def predictive_information(codes: np.ndarray, classes: np.ndarray, discrete: boo
     nothing = np.log(classes.max(0) + 1)
     return float(np.mean([1 - cross_entropy(inputs, c, folds, seed) / null for c, null in zip(classes.T, nothing)]))
 
-# %% ../../nbs/60c_infomec.ipynb #caee87dc
+# %% ../../nbs/60c_infomec.ipynb #71058224
 @dataclass(frozen=True)
 class InfoMEC:
     "What `infomec` returns"
@@ -101,7 +101,7 @@ class InfoMEC:
     nmi: np.ndarray # Share of each factor's entropy that each latent knows, [D, F]; NaN where the factor is constant
     active: np.ndarray # Latents that count for modularity and compactness, bool [D]
 
-# %% ../../nbs/60c_infomec.ipynb #323439e2
+# %% ../../nbs/60c_infomec.ipynb #623b79a4
 def infomec(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -124,7 +124,7 @@ def infomec(
     explicitness = predictive_information(codes, classes, discrete, folds, seed)
     return InfoMEC(peak(known[active]), explicitness, peak(known[active].T), nmi, active)
 
-# %% ../../nbs/60c_infomec.ipynb #20b74315
+# %% ../../nbs/60c_infomec.ipynb #ad1d96d8
 def nmi_heatmap(
     result: InfoMEC,
     names: Sequence[str] | None = None, # Of the factors; None: their numbers
