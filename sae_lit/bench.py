@@ -6,7 +6,9 @@
 __all__ = ['KEEP_MEMORY', 'BENCHES', 'interleave', 'ratios', 'Table', 'circumstances', 'threads', 'batch_for', 'stepper',
            'PlainSAE', 'SeparateMLPs', 'variants', 'agree', 'fit_step', 'share_outside', 'bench_step', 'bench_compile',
            'bench_render', 'naive_batch', 'sandbox', 'forget', 'bench_hdf5', 'bench_hdf5_by_picture', 'training_speed',
-           'launch', 'bench_processes', 'held_bytes', 'streaming_peak', 'bench_memory', 'main', 'store', 'stored']
+           'launch', 'bench_processes', 'held_bytes', 'streaming_peak', 'bench_memory', 'made_up_codes',
+           'information_by_loop', 'mig_by_loop', 'modularity_by_loop', 'sap_by_loop', 'factor_vae_by_loop',
+           'beta_vae_by_loop', 'vote_candidates', 'encodings', 'bench_metrics', 'main', 'store', 'stored']
 
 # %% ../nbs/89_bench.ipynb #349d082a
 import copy
@@ -34,8 +36,14 @@ from torch import Tensor, nn
 
 from .data.catalog import load_data
 from .data.disk import atomically
+from .data.factors import FactorSpace
 from .data.files import Shapes3D
 from .data.twins import Shapes3DTwin
+from .metrics.dci import dci
+from .metrics.information import mig
+from .metrics.modularity import modularity
+from .metrics.sap import sap
+from .metrics.votes import beta_vae_score, factor_vae_score
 from .models.autoencoder import Autoencoder
 from .models.zoo import build
 from .nets import blocks
@@ -469,9 +477,108 @@ def bench_memory(
         rows += [{"what": "a program after its imports, peak", "MB": before}, {"what": "the same, streaming from HDF5, peak", "MB": after}]
     return Table("memory", "megabytes; aims: twin at 64 below 100, streaming below 1000", rows, {"pictures in the file": pictures})
 
+# %% ../nbs/89_bench.ipynb #9cb7b399
+def made_up_codes(
+    n: int,  # samples
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:  # codes `[n, 12]` and factors `[n, 6]`
+    "Noisy codes of factors with the sizes of 3D-Shapes"
+    rng = np.random.default_rng(seed)
+    factors = np.stack([rng.integers(0, k, n) for k in (10, 10, 10, 8, 4, 15)], 1)
+    mixing = np.kron(np.eye(6), [1., .3]) * rng.uniform(.5, 1, (6, 12))
+    return (factors @ mixing + rng.normal(size=(n, 12))).astype(np.float32), factors
+
+# %% ../nbs/89_bench.ipynb #7caba1d9
+def information_by_loop(codes: np.ndarray, factors: np.ndarray) -> np.ndarray:  # nats `[D, F]`
+    "scikit-learn's mutual information of every pair, from histograms of 20 bins"
+    from sklearn.metrics import mutual_info_score
+    bins = [np.digitize(z, np.histogram(z, 20)[1][:-1]) for z in codes.T]
+    return np.array([[mutual_info_score(v, b) for v in factors.T] for b in bins])
+
+def mig_by_loop(codes: np.ndarray, factors: np.ndarray) -> float:
+    "Mutual information gap (Chen et al. 2018)"
+    from sklearn.metrics import mutual_info_score
+    ranked = np.sort(information_by_loop(codes, factors), axis=0)[::-1]
+    return float(np.mean((ranked[0] - ranked[1]) / [mutual_info_score(v, v) for v in factors.T]))
+
+def modularity_by_loop(codes: np.ndarray, factors: np.ndarray) -> float:
+    "Modularity (Ridgeway and Mozer 2018) of latents that know something"
+    squares = information_by_loop(codes, factors)**2
+    best = squares.max(1)
+    return float(np.mean(1 - (squares.sum(1) - best) / (best * (factors.shape[1] - 1))))
+
+# %% ../nbs/89_bench.ipynb #0c00eafb
+def sap_by_loop(codes: np.ndarray, factors: np.ndarray, test: tuple[np.ndarray, np.ndarray]) -> float:
+    "SAP (Kumar et al. 2018): one linear support vector machine for each latent and factor"
+    from sklearn.svm import LinearSVC
+    def accuracy(z, v, tz, tv): return (LinearSVC(C=.01, class_weight="balanced").fit(z, v).predict(tz) == tv).mean()
+    table = [[accuracy(codes[:, [d]], factors[:, f], test[0][:, [d]], test[1][:, f]) for f in range(factors.shape[1])] for d in range(codes.shape[1])]
+    ranked = np.sort(table, axis=0)[::-1]
+    return float((ranked[0] - ranked[1]).mean())
+
+# %% ../nbs/89_bench.ipynb #1eaae538
+def factor_vae_by_loop(encode: Callable, space: FactorSpace, votes: int, rng: torch.Generator) -> np.ndarray:  # `[D, F]`
+    "Votes of Kim and Mnih (2018): the latent that varies least while a factor is held"
+    scale, table = encode(space.to_index(space.sample(10_000, 0))).var(0), None
+    for _ in range(votes):
+        f, rows = int(torch.randint(len(space.sizes), (1,), generator=rng)), space.to_factors(torch.randint(len(space), (64,), generator=rng))
+        rows[:, f] = rows[0, f]
+        codes = encode(space.to_index(rows))
+        table = np.zeros((codes.shape[1], len(space.sizes)), int) if table is None else table
+        table[int((codes.var(0) / scale).argmin()), f] += 1
+    return table
+
+def beta_vae_by_loop(encode: Callable, space: FactorSpace, examples: int, rng: torch.Generator) -> np.ndarray:  # `[examples, D]`
+    "Features of Higgins et al. (2017): mean distances of pairs that share a factor"
+    features = []
+    for _ in range(examples):
+        f, a, b = int(torch.randint(len(space.sizes), (1,), generator=rng)), *(space.to_factors(torch.randint(len(space), (64,), generator=rng)) for _ in range(2))
+        b[:, f] = a[:, f]
+        features.append((encode(space.to_index(a)) - encode(space.to_index(b))).abs().mean(0))
+    return torch.stack(features).numpy()
+
+# %% ../nbs/89_bench.ipynb #e0c4c680
+def vote_candidates(
+    votes: int,
+    space: FactorSpace,
+) -> dict[str, Callable[[], object]]:
+    "Both scores by both ways, of an untrained desk encoder on pictures of 8 x 8 pixels"
+    twin = load_data("shapes3d-twin", resolution=8)
+    model = build("sae-12", twin.image_shape, preset="desk").eval()
+    whole = FactorSpace(space.names, twin.factor_space.sizes)
+    @torch.no_grad()
+    def encode(index: Tensor) -> Tensor: return model.encode(twin.images(whole.to_index(space.to_factors(index))))
+    rng = torch.Generator()
+    return {"FactorVAE": lambda: factor_vae_score(encode, space, votes=votes, test_votes=votes // 2), "BetaVAE": lambda: beta_vae_score(encode, space, examples=votes, test_examples=votes // 2),
+            "FactorVAE, by loop": lambda: factor_vae_by_loop(encode, space, votes + votes // 2, rng), "BetaVAE, by loop": lambda: beta_vae_by_loop(encode, space, votes + votes // 2, rng)}
+
+# %% ../nbs/89_bench.ipynb #82ba1b50
+def encodings(votes: int = 15_000) -> dict[str, float]:
+    "Pictures drawn for the published number of votes on 3D-Shapes' grid, divided by how many of them differ"
+    count = lambda drawn: drawn / len(torch.randint(480_000, (drawn,), generator=torch.Generator().manual_seed(0)).unique())
+    return {"FactorVAE on 480,000 pictures: drawn / encoded": count(64 * votes + 10_000), "BetaVAE on 480,000 pictures: drawn / encoded": count(128 * votes)}
+
+# %% ../nbs/89_bench.ipynb #e714d3dc
+def bench_metrics(
+    repeats: int = 3,
+    samples: int = 10_000,
+    votes: int = 2_000,  # to learn from, and half as many to test; the published number is 10,000
+    trees: int = 400,  # samples for the published DCI
+) -> Table:
+    "Scores against plain loops of the same definition"
+    codes, fresh, few = made_up_codes(samples), made_up_codes(samples // 2, 1), made_up_codes(trees)
+    space = FactorSpace(["floor hue", "wall hue", "object hue", "scale", "shape", "orientation"], [5, 5, 4, 4, 4, 3])
+    pairs = {"MIG": lambda: mig(*codes), "MIG, by loop": lambda: mig_by_loop(*codes), "modularity": lambda: modularity(*codes), "modularity, by loop": lambda: modularity_by_loop(*codes),
+             "SAP": lambda: sap(*codes, fresh), "SAP, by loop": lambda: sap_by_loop(*codes, fresh), **vote_candidates(votes, space),
+             "DCI on two cores": lambda: dci(*few, n_jobs=2), "DCI on two cores, on one": lambda: dci(*few)}
+    with threads(1): times = interleave(pairs, repeats, warmup=1)
+    rows = [row for name in pairs if "," in name for row in ratios({k: times[k] for k in (name.split(",")[0], name)}, name.split(",")[0])[1:]]
+    return Table("metrics", "time of the plain version relative to ours; aims: MIG, modularity, votes >= 20, SAP >= 10, DCI >= 1.8", rows,
+                 {"samples": samples, "votes": votes, "samples for DCI": trees, "grid of the votes": len(space)} | encodings() | circumstances())
+
 # %% ../nbs/89_bench.ipynb #f6a05161
 BENCHES: dict[str, Callable[..., Table]] = {"render": bench_render, "hdf5": bench_hdf5, "hdf5-by-picture": bench_hdf5_by_picture,
-    "step": bench_step, "compile": bench_compile, "processes": bench_processes, "memory": bench_memory}
+    "step": bench_step, "compile": bench_compile, "processes": bench_processes, "memory": bench_memory, "metrics": bench_metrics}
 
 def main(
     name: str | None = None,  # one of `BENCHES`; all of them if left out
