@@ -442,14 +442,14 @@ def functions(self: Stored, names: list[str], measures: dict[str, Measure]) -> d
 
 # %% ../../nbs/81_studies.ipynb #9412a815
 @contextmanager
-def on_loky(workers: int, address: str | None, device: str) -> Iterator[None]:
+def on_loky(workers: int, address: str | None, device: str) -> Iterator[str]:
     "Processes of this machine"
     if address: raise ValueError(f"address={address!r} is for the backends ray and dask; loky runs on this machine only")
-    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1): yield
+    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1): yield "n_jobs"
 
 # %% ../../nbs/81_studies.ipynb #96d5dd80
 @contextmanager
-def on_ray(workers: int, address: str | None, device: str) -> Iterator[None]:
+def on_ray(workers: int, address: str | None, device: str) -> Iterator[str]:
     "A Ray cluster, or one of this machine that ends with the study"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to Ray's makers
     try:
@@ -461,7 +461,7 @@ def on_ray(workers: int, address: str | None, device: str) -> Iterator[None]:
     ours = not ray.is_initialized()
     if ours: start_ray(ray, workers, address)
     try:
-        with parallel_config("ray", n_jobs=workers, ray_remote_args={"num_cpus": 1, "num_gpus": int(device == "cuda")}): yield
+        with parallel_config("ray", n_jobs=workers, ray_remote_args={"num_cpus": 1, "num_gpus": int(device == "cuda")}): yield "all"
     finally:
         if ours: ray.shutdown()
 
@@ -474,12 +474,12 @@ def start_ray(ray, workers: int, address: str | None) -> None:
 
 # %% ../../nbs/81_studies.ipynb #b6ae401c
 @contextmanager
-def on_dask(workers: int, address: str | None, device: str) -> Iterator[None]:
+def on_dask(workers: int, address: str | None, device: str) -> Iterator[str]:
     "A Dask cluster, or one of this machine that ends with the study"
     try: from dask.distributed import Client
     except ImportError: raise ValueError("backend='dask' needs Dask: pip install 'dask[distributed]'") from None
     here = {} if address else {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
-    with Client(address, **here), parallel_config("dask", n_jobs=workers): yield
+    with Client(address, **here), parallel_config("dask", n_jobs=workers): yield "n_jobs"
 
 ENGINES = {"loky": on_loky, "ray": on_ray, "dask": on_dask}
 
@@ -506,8 +506,9 @@ def run_study(
     jobs = Stored(study, results).plan(out, measures, device, redo)
     failed = {}
     if jobs:
-        for folder in (results, out): (folder / study.name).mkdir(parents=True, exist_ok=True)  # or fail before any work
-        with ENGINES[backend](workers, address, device): failed = work(study, jobs)
+        with ENGINES[backend](workers, address, device) as ahead:
+            for folder in (results, out): (folder / study.name).mkdir(parents=True, exist_ok=True)  # or fail before any work
+            failed = work(study, jobs, ahead)
     if failed: raise ChildProcessError(f"{len(failed)} of {len(jobs)} runs failed: " + "; ".join(f"{key} ({why})" for key, why in failed.items())
                                        + f". The others are stored. Details are in {results / study.name / 'failed'}; the same call tries again")
     return list(Stored(study, results).records.values())
@@ -546,12 +547,13 @@ class Progress:
 def work(
     study: Study,
     jobs: list[Job],
+    ahead: str,  # how many to hand out at once: "n_jobs" or "all"
 ) -> dict[str, str]:  # key: what went wrong
     "Do the jobs in the processes at hand; ChildProcessError where no process will work at all"
     with Progress(study, {job.cell.key: job for job in jobs}) as progress:
         while todo := list(progress.left.values()):
             try:
-                ended = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(delayed(do)(job) for job in todo)
+                ended = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=ahead)(delayed(do)(job) for job in todo)
                 for key, errors in ended: progress.done(key, errors)
             except Exception as e:
                 victims = [job for job in todo if job.cell.key in progress.left and job.marked] if isinstance(e, BrokenExecutor) else []
