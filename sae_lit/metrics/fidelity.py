@@ -8,7 +8,7 @@ __all__ = ['Pictures', 'INCEPTION', 'INCEPTION_URL', 'EYES', 'NAMES', 'Rows', 'r
            'inception_eyes', 'First', 'extract', 'reference_name', 'reference_features', 'fidelity', 'MadePictures',
            'test_pictures', 'reconstructions', 'samples', 'model_fidelity', 'standard_normal']
 
-# %% ../../nbs/67_fidelity.ipynb #d93036c4
+# %% ../../nbs/67_fidelity.ipynb #179c181c
 import copy
 import hashlib
 import json
@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+# %% ../../nbs/67_fidelity.ipynb #503edaae
 import numpy as np
 import torch
-from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ from .factor_net import FACTOR_NET, FactorNet, load_factor_net
 from ..models.codes import bank_of, device_of, encode, evaluating
 from ..sampling.hybrid import HybridSampler
 
-# %% ../../nbs/67_fidelity.ipynb #91e1a995
+# %% ../../nbs/67_fidelity.ipynb #51fff192
 class Rows(Dataset):
     "The rows of a tensor as a data set, read in batches."
     def __init__(self, rows: Tensor): self.rows = rows
@@ -55,7 +55,7 @@ def registered() -> str: # Its name in torch-fidelity's registry
     if (name := 'sae-lit-features') not in FEATURE_EXTRACTORS_REGISTRY: register_feature_extractor(name, Features) # a notebook runs a cell twice
     return name
 
-# %% ../../nbs/67_fidelity.ipynb #f1f0bca6
+# %% ../../nbs/67_fidelity.ipynb #a25268ef
 def check_enough(
     count: int, # Pictures
     dim: int, # Features
@@ -68,7 +68,7 @@ def check_enough(
         raise ValueError(f"{count} {side} pictures; " + (f"the Fréchet distance of {dim} features needs at least {least}: take more pictures, "
                          "fewer features, or frechet=False" if frechet else f"expected at least {least}"))
 
-# %% ../../nbs/67_fidelity.ipynb #26c28a5b
+# %% ../../nbs/67_fidelity.ipynb #4716e10c
 def feature_distances(
     real: Tensor, # Features of real pictures, [M, d]
     fake: Tensor, # Features of generated pictures, [N, d]
@@ -89,7 +89,7 @@ def feature_distances(
     names = {'frechet': 'frechet_inception_distance', 'kernel': 'kernel_inception_distance_mean', 'kernel_std': 'kernel_inception_distance_std'}
     return {name: scores[key] for name, key in (names | {'precision': 'precision', 'recall': 'recall'}).items() if key in scores}
 
-# %% ../../nbs/67_fidelity.ipynb #361878b8
+# %% ../../nbs/67_fidelity.ipynb #f3bcf98c
 Pictures = Tensor | np.ndarray | ImageDataset | Iterable[Tensor] # [N, C, H, W], or pieces of that
 
 def as_bytes(
@@ -106,6 +106,7 @@ def as_bytes(
         images = check_values(images.float(), name).mul(255).round().to(torch.uint8)
     return images.expand(-1, 3, -1, -1)
 
+# %% ../../nbs/67_fidelity.ipynb #14db8df7
 def byte_batches(pictures: Pictures, batch_size: int, name: str) -> Iterator[Tensor]: # uint8 [B, 3, H, W]
     "Pictures of any kind, in batches of one size; nothing is read before it is asked for."
     if isinstance(pictures, ImageDataset): pieces = (pictures.images(rows) for rows in torch.arange(len(pictures)).split(batch_size))
@@ -119,7 +120,7 @@ def byte_batches(pictures: Pictures, batch_size: int, name: str) -> Iterator[Ten
         waiting.append(piece)
     if waiting: yield from torch.cat(waiting).split(batch_size)
 
-# %% ../../nbs/67_fidelity.ipynb #7378fff0
+# %% ../../nbs/67_fidelity.ipynb #72805157
 @dataclass
 class Extractor:
     "A network that turns pictures into features."
@@ -146,7 +147,7 @@ def factor_eyes(
     path = weights or FACTOR_NET
     return Extractor('factor-net', FactorNet.feature_dim, digest_of(path), Bytes(load_factor_net(path)))
 
-# %% ../../nbs/67_fidelity.ipynb #c1f08f82
+# %% ../../nbs/67_fidelity.ipynb #53d9ceac
 INCEPTION = 'weights-inception-2015-12-05-6726825d.pth'
 INCEPTION_URL = f'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION}'
 
@@ -165,7 +166,7 @@ def inception_weights(
     raise FileNotFoundError(f"no Inception weights: {why}. Get {INCEPTION_URL} (96 MB) and name the file with weights= "
                             f"or in $SAE_LIT_INCEPTION, or put it into {Path(torch.hub.get_dir()) / 'checkpoints'}")
 
-# %% ../../nbs/67_fidelity.ipynb #2e6aad02
+# %% ../../nbs/67_fidelity.ipynb #960cd3ed
 def inception_eyes(
     weights: str | Path | None = None, # As for `inception_weights`
 ) -> Extractor:
@@ -188,7 +189,7 @@ class First(nn.Module):
 
 EYES: dict[str, Callable[[str | Path | None], Extractor]] = {'factor-net': factor_eyes, 'inception': inception_eyes}
 
-# %% ../../nbs/67_fidelity.ipynb #43569178
+# %% ../../nbs/67_fidelity.ipynb #29cf1da6
 @torch.no_grad()
 def extract(
     pictures: Pictures, # Any kind
@@ -203,7 +204,7 @@ def extract(
     if not features: raise ValueError(f"there are no {name}; expected at least one")
     return torch.cat(features)
 
-# %% ../../nbs/67_fidelity.ipynb #9ea34563
+# %% ../../nbs/67_fidelity.ipynb #5bd56fe5
 def reference_name(
     data: ImageDataset, # Made by `load_data`, or a part of such data
     extractor: Extractor,
@@ -218,7 +219,7 @@ def reference_name(
     plain = re.sub(r'[^\w-]+', '-', f'{data.name}-{data.part_name or "all"}-{len(data)}-{extractor.name}')
     return f'{plain[:80]}-{digest[:16]}.safetensors'
 
-# %% ../../nbs/67_fidelity.ipynb #dccfcb93
+# %% ../../nbs/67_fidelity.ipynb #1d38daf3
 def reference_features(
     real: Pictures, # Any kind; features of data that `load_data` made are kept
     extractor: Extractor,
@@ -235,7 +236,7 @@ def reference_features(
     except OSError: pass # no cache, no harm
     return features
 
-# %% ../../nbs/67_fidelity.ipynb #de425bc5
+# %% ../../nbs/67_fidelity.ipynb #5bf11fdc
 NAMES = {'factor-net': {'frechet': 'ffd', 'kernel': 'kfd', 'kernel_std': 'kfd_std'}, 'inception': {'frechet': 'fid', 'kernel': 'kid', 'kernel_std': 'kid_std'}}
 
 def fidelity(
@@ -263,7 +264,7 @@ def fidelity(
     scores = feature_distances(*seen, frechet, kid, prc, seed)
     return {NAMES[features].get(name, name): value for name, value in scores.items()}
 
-# %% ../../nbs/67_fidelity.ipynb #a5479cc4
+# %% ../../nbs/67_fidelity.ipynb #fa3d76fb
 class MadePictures(ImageDataset):
     "Pictures that a model makes when they are read."
     def __init__(
@@ -280,7 +281,7 @@ class MadePictures(ImageDataset):
     def _read(self, rows: Tensor) -> Tensor:
         with evaluating(self.model): return self.model.decode(self.codes(rows)).float().clamp(0, 1)
 
-# %% ../../nbs/67_fidelity.ipynb #c096db5f
+# %% ../../nbs/67_fidelity.ipynb #e08ce562
 def test_pictures(
     data: ImageDataset, # Its test part is used; a part is used as it is
     n: int = 5000, # How many; all of them if there are fewer
@@ -313,7 +314,7 @@ def samples(
     codes = sampler(n, seed).to(device_of(model))
     return MadePictures('samples', model, n, lambda rows: codes[rows.to(codes.device)])
 
-# %% ../../nbs/67_fidelity.ipynb #eed8780b
+# %% ../../nbs/67_fidelity.ipynb #532c66a8
 def model_fidelity(
     model: nn.Module, # With `encode`, `decode`, `groups` and a `bank`; without one, a bank is drawn from `data`
     data: ImageDataset, # Whole, or a part
