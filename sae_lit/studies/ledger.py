@@ -247,6 +247,6 @@ def plot(self: Table,
 def draw(ax, y: int, values: list[float]) -> None:
     "One row of a panel"
     e = estimate(values)
-    ax.plot(values, [y] * len(values), "|", color=GREY, ms=7)
+    ax.plot(values, [y] * len(values), "|", color=GREY, ms=9)
     if e.low is not None: ax.plot([e.low, e.high], [y, y], color=BLUE, lw=2)
     ax.plot(e.mean, y, "o", color=BLUE, ms=5)

@@ -455,7 +455,7 @@ def on_ray(workers: int, address: str | None, device: str) -> Iterator[str]:
     try:
         import ray
         from ray.util.joblib.ray_backend import RayBackend
-    except ImportError: raise ValueError("backend='ray' needs Ray: pip install ray") from None
+    except ImportError as e: raise ValueError(f"backend='ray' needs Ray ({e}): pip install ray") from None
     backend = type("Ray", (RayBackend,), {"supports_return_generator": True})
     register_parallel_backend("ray", backend)
     ours = not ray.is_initialized()
@@ -477,7 +477,7 @@ def start_ray(ray, workers: int, address: str | None) -> None:
 def on_dask(workers: int, address: str | None, device: str) -> Iterator[str]:
     "A Dask cluster, or one of this machine that ends with the study"
     try: from dask.distributed import Client
-    except ImportError: raise ValueError("backend='dask' needs Dask: pip install 'dask[distributed]'") from None
+    except ImportError as e: raise ValueError(f"backend='dask' needs Dask ({e}): pip install 'dask[distributed]'") from None
     here = {} if address else {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
     with Client(address, **here), parallel_config("dask", n_jobs=workers): yield "n_jobs"
 
