@@ -387,6 +387,7 @@ class RunStudy:
     results: Path = Path("runs/results")  # folder for the records
     redo: Annotated[Literal["scores", "all"] | None, default("nothing")] = None  # scores: measure again what older code measured; all: also train again
     table: bool = False  # run nothing, show the table
+    scores: tuple[str, ...] = ()  # with --table: only these columns
     incomplete: bool = False  # with --table: also if runs are missing
     list: bool = False  # run nothing, show the studies
 
@@ -397,7 +398,7 @@ def __call__(self: RunStudy) -> None:
     from sae_lit.studies.runner import STUDIES, Stored, find, run_study
     if self.list: return say("\n".join(f"{name}: {study.about}; {len(Stored(study, self.results).records)} of {len(study.cells())} runs done" for name, study in STUDIES.items()))
     if self.name is None: raise ValueError(f"which study? Known are {', '.join(STUDIES)}; --list tells more")
-    if self.table: return say(table(self.name, self.results, self.incomplete).markdown())
+    if self.table: return say(table(self.name, self.results, self.incomplete).markdown(self.scores))
     study = find(self.name)
     with resumable(f"sae-lit study {self.name}, with the same options"):
         records = run_study(study, self.out, self.results, self.workers, self.backend, self.address, self.device, self.redo)

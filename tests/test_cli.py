@@ -170,6 +170,8 @@ def test_study(tmp_path: Path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["study", "smoke", "--table"]) == 0
     assert "| sae-2 " in (said := capsys.readouterr().out) and "mse" in said and "2 seeds" in said
+    assert main(["study", "smoke", "--table", "--scores", "mig"]) == 0
+    assert "mig" in (said := capsys.readouterr().out) and "mse" not in said
     assert main(["study", "--list"]) == 0
     said = capsys.readouterr().out
     assert "4 of 4 runs done" in said and "sba-desk" in said and "0 of 63 runs done" in said
