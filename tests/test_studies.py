@@ -105,9 +105,9 @@ except ChildProcessError as e: print(e)
     process = start(tmp_path, "replace(SMALL, recipe={'steps': 3}, seeds=(1, 2, 3))", 2, "from tests.test_studies import *\n" + program)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert "ae-digits-1 (process: it died, or one beside it: killed, or out of memory)" in out
+    assert "ae-digits-1 (process: it died: killed, or out of memory)" in out
     done = {path.stem for path in tmp_path.glob("results/small/*.json") if json.loads(path.read_text())["measures"]}
-    assert {"sae-2-digits-2", "ae-digits-2", "sae-2-digits-3", "ae-digits-3"} <= done and "ae-digits-1" not in done
+    assert done == {f"{model}-digits-{seed}" for model in ("ae", "sae-2") for seed in (1, 2, 3)} - {"ae-digits-1"}
     assert "out of memory" in (tmp_path/"results/small/failed/ae-digits-1.json").read_text()
 
 
@@ -252,8 +252,7 @@ assert not ray.is_initialized()
 def test_two_ray_nodes_do_what_one_machine_does(undisturbed: Path, tmp_path: Path):
     pytest.importorskip("ray")
     process = start(tmp_path, "SMALL", 2, CLUSTER)
-    try: out, err = process.communicate(timeout=400)
-    except subprocess.TimeoutExpired: pytest.skip("Ray did not start its processes, or hung, within 400 seconds on this machine")
+    try: out, err = process.communicate(timeout=500)
     finally:
         if process.poll() is None: os.killpg(process.pid, signal.SIGKILL)  # Ray hangs; its processes end with this one
     assert process.returncode == 0, err

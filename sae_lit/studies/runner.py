@@ -551,14 +551,18 @@ def work(
 ) -> dict[str, str]:  # key: what went wrong
     "Do the jobs in the processes at hand; ChildProcessError where no process will work at all"
     with Progress(study, {job.cell.key: job for job in jobs}) as progress:
-        while todo := list(progress.left.values()):
+        suspects = []  # were at work when a process died: again one by one, so that only the guilty one is counted out
+        while todo := suspects[:1] or list(progress.left.values()):
             try:
                 ended = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=ahead)(delayed(do)(job) for job in todo)
                 for key, errors in ended: progress.done(key, errors)
+                suspects = suspects[1:]
             except Exception as e:
-                victims = [job for job in todo if job.cell.key in progress.left and job.marked] if isinstance(e, BrokenExecutor) else []
-                if not victims: raise ChildProcessError(f"{len(progress.left)} runs are not done: {type(e).__name__}: {e}") from e
-                for job in victims: progress.done(job.cell.key, job.note({"process": "it died, or one beside it: killed, or out of memory"}))
+                suspects = [job for job in todo if job.cell.key in progress.left and job.marked] if isinstance(e, BrokenExecutor) else []
+                if not suspects: raise ChildProcessError(f"{len(progress.left)} runs are not done: {type(e).__name__}: {e}") from e
+                if len(suspects) > 1: continue
+                culprit = suspects.pop()
+                progress.done(culprit.cell.key, culprit.note({"process": "it died: killed, or out of memory"}))
     return progress.failed
 
 def do(job: Job) -> tuple[str, dict[str, str]]:
