@@ -93,11 +93,13 @@ class BlockDecoder(nn.Module):
         if len(image_shape) == 1:
             self.start_shape = (widths[0],)
             self.blocks = nn.ModuleList(LinearBlock(channels, w, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
+            self.watched = tuple(sorted({max(1, blocks * i // 3) for i in (1, 2)}))
             return
         ups = _ups(image_shape, start, blocks, ups)
         self.start_shape = (widths[0], start, start)
         Block = StridedBlock if learned else ConvBlock
         self.blocks = nn.ModuleList(Block(channels, w, up=i in ups, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
+        self.watched = tuple(u - 1 for u in ups if u > 1) or (blocks,)  # for a Hessian penalty: the last map of each size but the largest
 
 # %% ../../nbs/11_hourglass.ipynb #b51abae8
 def _ups(image_shape: tuple[int, ...], start: int, blocks: int, ups: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -118,8 +120,9 @@ class HourglassDecoder(BlockDecoder):
         super().__init__(image_shape, **stack)
         self.head = mlp(latent_dim, *hidden, math.prod(self.start_shape), activation=nn.ELU if stack.get("learned") else Mish)
 
-    def activations(self, z: Tensor, at: tuple[int, ...]) -> list[Tensor]:
-        "What the blocks numbered in `at` (from 1, increasing) put out"
+    def activations(self, z: Tensor, at: tuple[int, ...] | None = None) -> list[Tensor]:
+        "What the blocks numbered in `at` (from 1, increasing) put out; None: those in `watched`"
+        at = at or self.watched
         x, out = self.head(z).view(len(z), *self.start_shape), []
         for i, block in enumerate(self.blocks[:at[-1]], 1):
             x = block(x)

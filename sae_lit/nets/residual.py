@@ -114,7 +114,7 @@ class ResidualDecoder(nn.Module):
         self.mapping = nn.Sequential(*_dense(latent_dim, cond), *_dense(cond, cond))
         self.constant = nn.Parameter(torch.ones(widths[0], 4, 4))
         self.stages = nn.ModuleList(_Stage(a, b, cond) for a, b in zip(widths, widths[1:]))
-        self.layers = ("cond", *(f"block{i}" for i in range(n - 1)))  # what a Hessian penalty looks at
+        self.watched = ("cond", *(f"block{i}" for i in range(n - 1)))  # what a Hessian penalty looks at
 
     def forward(self, z: Tensor) -> Tensor: return self.activations(z, ("logits",))[0]
 
@@ -122,10 +122,10 @@ class ResidualDecoder(nn.Module):
 @patch
 def activations(self: ResidualDecoder,
     z: Tensor,  # codes `[N, latent_dim]`
-    at: Sequence[str] | None = None,  # of `layers` and "logits", in any order; None: all of `layers`
+    at: Sequence[str] | None = None,  # of `watched` and "logits", in any order; None: all of `watched`
 ) -> list[Tensor]:  # "cond" `[N, cond]`, the others `[N, C, H, W]`
     "What the named parts of the decoder put out; nothing behind the last one is computed. ValueError for unknown names"
-    at, names = self.layers if at is None else at, (*self.layers, "logits")
+    at, names = self.watched if at is None else at, (*self.watched, "logits")
     if unknown := set(at) - set(names): raise ValueError(f"this decoder has no activations {sorted(unknown)}; it has {', '.join(names)}")
     x, y = self.constant[None], self.mapping(z)
     found = {"cond": y}

@@ -98,9 +98,10 @@ class OrderedDecoder(BlockDecoder):
 @patch
 def activations(self: OrderedDecoder,
     z: Tensor,  # codes `[N, D]`
-    at: tuple[int, ...],  # blocks, counted from 1, increasing
+    at: tuple[int, ...] | None = None,  # blocks, counted from 1, increasing; None: those in `watched`
 ) -> list[Tensor]:  # one a block
     "What the blocks numbered in `at` put out; nothing behind the last one is computed"
+    at = at or self.watched
     x, out, entries = self.constant.expand(len(z), *self.start_shape), [], self.entries(z)
     for i, block in enumerate(self.blocks[:at[-1]], 1):
         if i in self.layers: x = self.enter(x, entries[self.layers.index(i)])

@@ -30,17 +30,17 @@ def _curvatures(
     z: Tensor,  # `[B, D]`
     steps: Tensor,  # directions, in the units of z `[B, R, D]`
     epsilon: float,
-) -> list[Tensor]:  # for each layer `[B, R, entries]`
+) -> list[Tensor]:  # for each layer `[B, R, ...]`
     "Second differences of every activation along each direction, but for the middle term, which is the same for all"
     if not epsilon > 0: raise ValueError(f"epsilon={epsilon} must be positive: it is the size of the steps")
     steps = epsilon * steps
     points = (z[:, None, None] + torch.stack([steps, -steps], 1)).flatten(0, 2)
     with torch.autocast(z.device.type, enabled=False): layers = _layers(f(points), len(points))
-    return [a.view(len(z), 2, steps.shape[1], -1).sum(1) / epsilon ** 2 for a in layers]
+    return [a.unflatten(0, (len(z), 2, steps.shape[1])).sum(1) / epsilon ** 2 for a in layers]  # no copy, whatever the memory layout
 
 def _variance(curvatures: Tensor) -> Tensor:
-    "Variance over directions [B, R, entries], averaged over entries: [B]"
-    return (curvatures - curvatures.mean(1, keepdim=True)).square().mean((1, 2))
+    "Variance over directions [B, R, ...], averaged over entries: [B]"
+    return (curvatures - curvatures.mean(1, keepdim=True)).square().mean(tuple(range(1, curvatures.ndim)))
 
 # %% ../../nbs/25_hessian.ipynb #2f0d1384
 def _directions(given: Tensor | None, z: Tensor, k: int, normal: bool = False) -> Tensor:
@@ -89,10 +89,12 @@ def vanilla_hessian_penalty(
     k: int = 2,  # directions a code, >= 2
     epsilon: float = .1,  # step size, > 0
     directions: Tensor | None = None,  # of +1 and -1 `[B, k, D]`; None: random
+    share: float = 1.,  # part of the batch to use, from its start
 ) -> Tensor:  # a scalar
     "The penalty of Peebles et al. (2020) as released: the largest variance of each layer, summed over layers; errors as `hessian_penalty`"
     z = _codes(z)
-    return sum(c.var(1).amax() for c in _curvatures(f, z, _directions(directions, z, k), epsilon))
+    rows = _rows(z, share)
+    return sum(c.var(1).amax() for c in _curvatures(f, z[:rows], _directions(directions, z, k)[:rows], epsilon))
 
 # %% ../../nbs/25_hessian.ipynb #d6cdd009
 def normalized_hessian_penalty(

@@ -62,15 +62,16 @@ def naive_multiinformation(
 # %% ../../nbs/24_multiinformation.ipynb #3a6bed6b
 def latent_scale(
     z: Tensor,  # `[N, D]`, N >= 2
+    allow_constant: bool = False,  # give 1e-6 for a latent that does not move, as the released code does, in place of an error
 ) -> Tensor:  # `[D]`, > 0
     """Standard deviation of each latent over the batch, plus 1e-6, as Tripod's penalties use it.
 
     Raises ValueError for a batch of one and for latents that are constant: they have no spread to measure by."""
     if z.ndim != 2 or len(z) < 2: raise ValueError(f"the spread of latents needs a batch of at least two codes [N, D], not {list(z.shape)}")
     z = z if z.dtype == torch.float64 else z.float()
-    if dead := (z.amax(0) == z.amin(0)).nonzero().ravel().tolist():
-        raise ValueError(f"latents {dead} are constant in this batch of {len(z)}; lower the penalties' weights or use a larger batch")
-    return z.std(0, correction=0) + 1e-6
+    if not allow_constant and (dead := (z.amax(0) == z.amin(0)).nonzero().ravel().tolist()):
+        raise ValueError(f"latents {dead} are constant in this batch of {len(z)}; lower the penalties' weights, use a larger batch, or allow_constant=True")
+    return z.var(0, correction=0).clamp_min(1e-30).sqrt() + 1e-6  # the root has no slope at 0: let there be none
 
 # %% ../../nbs/24_multiinformation.ipynb #c5de0706
 def silverman(
@@ -87,6 +88,7 @@ def multiinformation(
     leave_one_out: bool = False,  # leave each code's own kernel out of its density
     marginal: Literal["unscaled", "silverman"] = "unscaled",  # bandwidth of the marginals: one standard deviation, or Silverman's
     block: int | None = None,  # codes at a time, so that memory grows with N x block x D; None: all
+    allow_constant: bool = False,  # let latents be constant: each adds the same number to all log ratios
 ) -> Tensor:  # log ratios `[N]`; their mean estimates the multiinformation in nats
     """Kernel-based latent multiinformation (Tripod, Hsu et al. 2024); defaults are the released code's.
 
@@ -96,4 +98,4 @@ def multiinformation(
     if marginal not in ("unscaled", "silverman"): raise ValueError(f"marginal={marginal!r}; expected 'unscaled' or 'silverman'")
     n, d = z.shape
     width = 1. if marginal == "unscaled" else silverman(1, n)
-    return _log_ratio(z / latent_scale(spread), silverman(d, n), width, leave_one_out, block)
+    return _log_ratio(z / latent_scale(spread, allow_constant), silverman(d, n), width, leave_one_out, block)

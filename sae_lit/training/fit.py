@@ -38,6 +38,8 @@ class Recipe:
     schedule: str = "cosine"  # to zero at the end, or "constant"
     warmup: int = 100  # steps of linear growth at the start
     betas: tuple[float, float] = (.9, .999)  # of Adam
+    weight_decay: float = 0.  # of AdamW, on the weights of layers; at 0 it is Adam
+    clip_value: float | None = None  # the most that an entry of a gradient may be, up or down
     precision: str = "no"  # or "bf16"
     compile: bool = False  # torch.compile; needs a C++ compiler on a CPU
     log_every: int = 50
@@ -50,6 +52,8 @@ def check(self: Recipe) -> Recipe:
     "Itself; `ValueError` naming the first entry that makes no sense"
     for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
         if getattr(self, name) < 1: raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+    if self.weight_decay < 0: raise ValueError(f"weight_decay={self.weight_decay} must not be negative")
+    if self.clip_value is not None and self.clip_value <= 0: raise ValueError(f"clip_value={self.clip_value} must be positive, or None for no clipping")
     if self.lr <= 0: raise ValueError(f"lr={self.lr} must be positive")
     if self.schedule not in ("cosine", "constant"): raise ValueError(f"schedule={self.schedule!r} must be 'cosine' or 'constant'")
     if self.precision not in ("no", "bf16"): raise ValueError(f"precision={self.precision!r} must be 'no' or 'bf16'")
@@ -124,6 +128,7 @@ class Trainer:
         loss, terms = self.objective(x)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
+        if self.recipe.clip_value: self.accelerator.clip_grad_value_(self.model.parameters(), self.recipe.clip_value)
         self.optimizer.step()
         self.after(step + 1, loss.detach(), terms)
 
@@ -132,11 +137,12 @@ CRITIC = {"own_lr": 1e-4, "betas": (.5, .9)}  # Kim and Mnih 2018; constant
 
 def parameter_groups(
     model: Autoencoder,
-) -> list[dict]:  # for Adam
-    "The trainable weights, those of a critic apart; `ValueError` where all are frozen"
-    critic = [*model.critic.parameters()] if "critic" in model.terms else []
-    apart = {id(p) for p in critic}
-    groups = [{"params": [p for p in model.parameters() if p.requires_grad and id(p) not in apart]}, {"params": critic, **CRITIC}]
+    weight_decay: float = 0.,  # of layers' weights, not of biases, norms, constants and learned levels
+) -> list[dict]:  # for AdamW
+    "The trainable weights: those that decay, those that do not, and those of a critic; `ValueError` where all are frozen"
+    of = lambda kind: [p for name, p in model.named_parameters() if p.requires_grad and kind == (
+        "critic" if name.startswith("critic.") and "critic" in model.terms else "decays" if p.dim() > 1 and ".weight" in name and weight_decay else "plain")]
+    groups = [{"params": of("decays"), "weight_decay": weight_decay}, {"params": of("plain"), "weight_decay": 0.}, {"params": of("critic"), "weight_decay": 0., **CRITIC}]
     groups = [g for g in groups if g["params"]]
     if not groups: raise ValueError("all weights of this model are frozen (requires_grad is False): there is nothing to train")
     return groups
@@ -151,7 +157,7 @@ def __init__(self: Trainer, model: Autoencoder, data: ImageDataset, out: str | P
     self.model = place(model, self.accelerator.device).train()
     self.model.train_size = len(self.train)
     objective = torch.compile(Objective(model)) if recipe.compile else Objective(model)
-    adam = torch.optim.Adam(parameter_groups(model), recipe.lr, recipe.betas, fused=True)
+    adam = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), recipe.lr, recipe.betas, weight_decay=0., fused=True)
     self.objective, self.optimizer = self.accelerator.prepare(objective, adam)
     config = {"model": model.spec, "data": data.loaded_as, "recipe": asdict(recipe), "versions": versions() | {"processes": str(self.accelerator.num_processes)}}
     self.run = Run(model, Path(out) if out else None, config=config)
