@@ -41,7 +41,7 @@ MODELS |= {
 }
 MODELS |= {f"vlae-{k}": _variational({"kl": 1.0}, {"kl_as_released": 1.0}, decoder="ladder", layers=k) for k in (2, 3, 4, 6, 12, 16)}
 
-# %% ../../nbs/31_zoo.ipynb #22bb55df
+# %% ../../nbs/31_zoo.ipynb #0a4b34ad
 _TRIPOD = {"decoder": "residual", "bottleneck": "FSQ", "levels": 12,
            "training": {"lr": 2e-4, "batch_size": 64, "steps": 250_000, "schedule": "constant", "warmup": 0, "clip_value": 1.}}
 _QLAE = {**_TRIPOD, "bottleneck": "LearnedLevels", "levels": 10, "training": {**_TRIPOD["training"], "lr": 1e-3, "weight_decay": .1, "batch_size": 128, "steps": 200_000}}
@@ -58,7 +58,7 @@ MODELS |= {
     "sae-12+tripod": {**_TRIPOD, "decoder": "structural", "layers": 12, "terms": {**_FIT, **_KLM, **_NHP}},
 }
 
-# %% ../../nbs/31_zoo.ipynb #3902f9df
+# %% ../../nbs/31_zoo.ipynb #59e9cbac
 PUBLISHED: dict[str, dict] = {  # beginning of a data set's name: what Tripod's authors used there
     "shapes3d": {"latent_dim": 12, "terms": {"klm": 1e-4, "nhp": 1e-2}, "weight_decay": .1},
     "mpi3d": {"latent_dim": 14, "terms": {"klm": 1e-8, "nhp": 1e-4}, "weight_decay": .001},
@@ -86,7 +86,7 @@ PRESETS: dict[str, dict] = {
         "rungs": (256, 128, 64), "joined": 64, **_RESIDUAL, "critic": {"width": 1000, "layers": 6},
         "encoder": ["ConvEncoder", {"channels": 256, "blocks": 16, "hidden": (512, 256, 128)}], "decoder": {"channels": 256, "blocks": 16}},
     "desk": {"latent_dim": 12, "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 32, "steps": 6000}, "hourglass": (128, 256), "transform": (64, 128),
-        "rungs": (64,), "joined": 8, "residual": {"width": 16, "cond": 64}, "share": .25, "critic": {"width": 256, "layers": 6},
+        "rungs": (64,), "joined": 8, "residual": {"width": 8, "cond": 64}, "share": .25, "critic": {"width": 256, "layers": 6},
         "encoder": ["StridedEncoder", {"channels": (32, 32, 64), "hidden": 256}], "decoder": {"channels": 32, "blocks": 12, "start": 4}},
     "vector": {"latent_dim": 12, "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 128, "steps": 5000}, "hourglass": (64,), "transform": (32, 32), "rungs": (64,), "joined": 16, "critic": {"width": 256, "layers": 6},
         "encoder": ["LinearEncoder", {"channels": 64, "blocks": 3}], "decoder": {"channels": 64, "blocks": 12}},
@@ -135,7 +135,7 @@ def specify(
     if "weight_decay" in training: training["weight_decay"] = published.get("weight_decay", training["weight_decay"])
     return {"name": name, "preset": preset, "as_released": as_released, "terms": terms, "options": options, "training": training, **parts}
 
-# %% ../../nbs/31_zoo.ipynb #7a4f2422
+# %% ../../nbs/31_zoo.ipynb #9b2cdc21
 def _wired(row: dict, wiring: str | None, image_shape: tuple[int, ...]) -> dict:
     "The row with another decoder"
     kinds = ("hourglass", "structural", "adaptive", "ladder", "residual")
