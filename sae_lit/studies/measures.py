@@ -89,7 +89,7 @@ def controls(
     real = test_pictures(data, n, seed)
     return {f"ffd_{kind}": fidelity(real, samples(model, sampler, n, seed), kid=False, prc=False)["ffd"] for kind, sampler in kinds.items()}
 
-# %% ../../nbs/80b_measures.ipynb #9336bb3f
+# %% ../../nbs/80b_measures.ipynb #9868bfd1
 def tripod(
     model: nn.Module,  # trained, with a `bottleneck`
     data: ImageDataset,  # on a grid of factors
