@@ -43,7 +43,7 @@ def main() -> None:
                          evaluate_every=0, device="cpu")
     facts = {"case": args.case, "model": args.model, "seed": args.seed, "preset": "desk", "data": data.loaded_as, **result.to_dict()}
     atomically(ROOT/"nbs/results"/f"{name}.json", lambda path: path.write_text(json.dumps(facts, indent=1)))
-    atomically(ROOT/"nbs/figures"/f"{name}.png", lambda path: picture(result, data).savefig(path, dpi=80, format="png"))
+    atomically(ROOT/"nbs/figures"/f"{name}.png", lambda path: picture(result, data).savefig(path, dpi=80, format="png", bbox_inches="tight"))
 
 
 if __name__ == "__main__": main()

@@ -132,7 +132,7 @@ def train_factor_net(
     twins = {name: [load_data(name, resolution=size) for size in (32, 64)] for name in FACTOR_TWINS}
     net = trained(twins, steps, seed)
     accuracies = {f'{name} at {data.image_shape[1]}': factor_accuracies(net, data) for name, forms in twins.items() for data in forms}
-    metadata = {'command': f'python -m sae_lit.metrics.factor_net --steps {steps} --seed {seed}', 'torch': torch.__version__,
+    metadata = {'command': f'sae-lit factor-net --steps {steps} --seed {seed}', 'torch': torch.__version__,
                 'sizes': json.dumps(net.sizes), 'test accuracies': json.dumps(accuracies)}
     tensors = {name: t.contiguous() for name, t in net.state_dict().items()}
     return atomically(out, lambda path: save_file(tensors, path, metadata))
@@ -156,8 +156,3 @@ def load_factor_net(
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} holds no factor net ({error}); write one with train_factor_net") from None
     return net.to(memory_format=torch.channels_last).eval().requires_grad_(False)
-
-# %% ../../nbs/66b_factor_net.ipynb #de2d57c4
-if __name__ == '__main__' and '__file__' in globals(): # run as a module, not as a notebook
-    import tyro
-    print(tyro.cli(train_factor_net))

@@ -6,7 +6,7 @@
 __all__ = ['Pictures', 'INCEPTION', 'INCEPTION_URL', 'EYES', 'NAMES', 'Rows', 'registered', 'check_enough', 'feature_distances',
            'as_bytes', 'byte_batches', 'Extractor', 'digest_of', 'Bytes', 'factor_eyes', 'inception_weights',
            'inception_eyes', 'First', 'extract', 'reference_name', 'reference_features', 'fidelity', 'MadePictures',
-           'test_pictures', 'reconstructions', 'samples', 'model_fidelity', 'standard_normal']
+           'test_pictures', 'reconstructions', 'samples', 'model_fidelity']
 
 # %% ../../nbs/67_fidelity.ipynb #179c181c
 import copy
@@ -33,6 +33,7 @@ from ..data.disk import atomically, cache_folder
 from .factor_net import FACTOR_NET, FactorNet, load_factor_net
 from ..models.codes import bank_of, device_of, encode, evaluating
 from ..sampling.hybrid import HybridSampler
+from ..sampling.samplers import PriorSampler
 
 # %% ../../nbs/67_fidelity.ipynb #51fff192
 class Rows(Dataset):
@@ -87,6 +88,7 @@ def feature_distances(
     scores = calculate_metrics(input1=Rows(fake.cpu()), input2=Rows(real.cpu()), feature_extractor=registered(), fid=frechet, kid=kid, prc=prc,
         kid_subset_size=min(1000, len(real), len(fake)), rng_seed=seed, batch_size=4096, cuda=False, cache=False, save_cpu_ram=True, verbose=False)
     names = {'frechet': 'frechet_inception_distance', 'kernel': 'kernel_inception_distance_mean', 'kernel_std': 'kernel_inception_distance_std'}
+    if frechet: scores[names['frechet']] = max(0., scores[names['frechet']]) # rounding may leave -1e-7
     return {name: scores[key] for name, key in (names | {'precision': 'precision', 'recall': 'recall'}).items() if key in scores}
 
 # %% ../../nbs/67_fidelity.ipynb #f3bcf98c
@@ -334,10 +336,6 @@ def model_fidelity(
     if bank is None: bank = encode(model, data, n=min(128, len(data.part('train'))), seed=seed)
     made = {'reconstructions': reconstructions(model, data, n, seed),
             'hybrid': samples(model, HybridSampler(bank, getattr(model, 'groups', None)), len(real), seed)}
-    if getattr(model, 'has_prior', False): made['prior'] = samples(model, standard_normal(bank.shape[1]), len(real), seed)
+    if getattr(model, 'has_prior', False): made['prior'] = samples(model, PriorSampler(bank.shape[1]), len(real), seed)
     scores = {kind: fidelity(real, fake, features, kid=kid, prc=prc, seed=seed, **options) for kind, fake in made.items()}
     return {f'{name}_{kind}': value for kind, found in scores.items() for name, value in found.items()}
-
-def standard_normal(latent_dim: int) -> Callable[[int, int], Tensor]: # (n, seed) to [n, latent_dim]
-    "A sampler of the prior N(0, I)."
-    return lambda n, seed: torch.randn(n, latent_dim, generator=torch.Generator().manual_seed(seed))
