@@ -19,13 +19,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..data.disk import atomically
-from ..nets import bottlenecks, fsq, hourglass, ladder, residual, structural
+from ..nets import bottlenecks, compact, fsq, hourglass, ladder, residual, structural
 from ..nets.bottlenecks import Code
 from ..objectives.factor_vae import Critic, critic_loss, density_ratio, permute_within
 from ..objectives.hessian import hessian_penalty, normalized_hessian_penalty, vanilla_hessian_penalty
 from ..objectives.mmd import mmd, mmd_as_released
 from ..objectives.multiinformation import latent_scale, multiinformation, naive_multiinformation
 from ..objectives.reconstruction import bernoulli, gaussian
+from ..objectives.slow import transition_as_released, transition_divergence
 from ..objectives.variational import Decomposition, decompose, decompose_as_released, kl_as_released, kl_divergence
 
 # %% ../../nbs/30_autoencoder.ipynb #89a53291
@@ -65,7 +66,11 @@ TERMS |= {
     "critic": lambda model, x, out: critic_loss(model.critic, out.code.z),
 }
 
-# %% ../../nbs/30_autoencoder.ipynb #aa98e831
+# %% ../../nbs/30_autoencoder.ipynb #070fd917
+TERMS |= {name: lambda model, x, out, name=name, penalty=penalty: penalty(out.code.mean, out.code.logvar, **model.options.get(name, {})).mean()
+          for name, penalty in {"transition": transition_divergence, "transition_as_released": transition_as_released}.items()}
+
+# %% ../../nbs/30_autoencoder.ipynb #9ac0579b
 def _spread(out: Output) -> Tensor:
     "Latents before they were quantised"
     return getattr(out.code, "continuous", out.code.z)
@@ -116,7 +121,7 @@ class Autoencoder(nn.Module, ModelHubMixin):
         return Output(code, self.decoder(code.z))
 
 # %% ../../nbs/30_autoencoder.ipynb #6ff2e2c9
-POSTERIOR = {"kl", "kl_as_released", *(f"{part}{end}" for end in ("", "_as_released") for part in ("mutual_information", "total_correlation", "dimensionwise_kl"))}
+POSTERIOR = {"kl", "kl_as_released", "transition", "transition_as_released", *(f"{part}{end}" for end in ("", "_as_released") for part in ("mutual_information", "total_correlation", "dimensionwise_kl"))}
 CRITICAL = {"density_ratio", "critic", "critic_as_released"}
 HESSIAN = {"hp", "nhp", "vanilla_hp"}
 LEVELLED = {"quantization", "commitment"}
@@ -167,6 +172,11 @@ def has_prior(self: Autoencoder) -> bool:
     "Whether training pulled the codes towards a standard normal, so that drawing from it makes sense"
     return isinstance(self.bottleneck, bottlenecks.Gaussian) or any(name.startswith("mmd") for name in self.terms)
 
+@patch(as_prop=True)
+def paired(self: Autoencoder) -> bool:
+    "Whether it learns from pairs: batches whose second half are the partners of the first"
+    return any(name.startswith("transition") for name in self.terms)
+
 @patch
 def _check(self: Autoencoder, x: Tensor) -> None:
     if tuple(x.shape[1:]) == self.image_shape: return
@@ -178,6 +188,7 @@ PARTS: dict[str, type] = {cls.__name__: cls for cls in (
     hourglass.ConvEncoder, hourglass.StridedEncoder, hourglass.LinearEncoder, hourglass.HourglassDecoder,
     ladder.ConvLadderEncoder, ladder.StridedLadderEncoder, ladder.LinearLadderEncoder, ladder.LadderDecoder,
     structural.StructuralDecoder, structural.AdaptiveDecoder, residual.ResidualEncoder, residual.ResidualDecoder,
+    compact.CompactEncoder, compact.CompactDecoder, compact.DenseEncoder, compact.DenseDecoder,
     bottlenecks.Deterministic, bottlenecks.Gaussian, fsq.FSQ, fsq.LearnedLevels, Critic)}
 
 def assemble(

@@ -38,10 +38,11 @@ MODELS |= {
     "fvae": _variational({"kl": 1.0, "density_ratio": 40.0, "critic": 1.0}, {"kl_as_released": 1.0, "density_ratio": 40.0, "critic_as_released": 1.0}),
     "btcvae": _variational({"mutual_information": 1.0, "total_correlation": 4.0, "dimensionwise_kl": 1.0},
         {"mutual_information_as_released": 1.0, "total_correlation_as_released": 4.0, "dimensionwise_kl_as_released": 1.0}),
+    "slowvae": _variational({"bernoulli": 2.0, "kl": 1.0, "transition": 10.0}, {"bernoulli": 2.0, "kl": 1.0, "transition_as_released": 10.0}),
 }
 MODELS |= {f"vlae-{k}": _variational({"kl": 1.0}, {"kl_as_released": 1.0}, decoder="ladder", layers=k) for k in (2, 3, 4, 6, 12, 16)}
 
-# %% ../../nbs/31_zoo.ipynb #0a4b34ad
+# %% ../../nbs/31_zoo.ipynb #ca5643f3
 _TRIPOD = {"decoder": "residual", "bottleneck": "FSQ", "levels": 12,
            "training": {"lr": 2e-4, "batch_size": 64, "steps": 250_000, "schedule": "constant", "warmup": 0, "clip_value": 1.}}
 _QLAE = {**_TRIPOD, "bottleneck": "LearnedLevels", "levels": 10, "training": {**_TRIPOD["training"], "lr": 1e-3, "weight_decay": .1, "batch_size": 128, "steps": 200_000}}
@@ -58,7 +59,7 @@ MODELS |= {
     "sae-12+tripod": {**_TRIPOD, "decoder": "structural", "layers": 12, "terms": {**_FIT, **_KLM, **_NHP}},
 }
 
-# %% ../../nbs/31_zoo.ipynb #59e9cbac
+# %% ../../nbs/31_zoo.ipynb #b5d9106c
 PUBLISHED: dict[str, dict] = {  # beginning of a data set's name: what Tripod's authors used there
     "shapes3d": {"latent_dim": 12, "terms": {"klm": 1e-4, "nhp": 1e-2}, "weight_decay": .1},
     "mpi3d": {"latent_dim": 14, "terms": {"klm": 1e-8, "nhp": 1e-4}, "weight_decay": .001},
@@ -88,6 +89,10 @@ PRESETS: dict[str, dict] = {
     "desk": {"latent_dim": 12, "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 32, "steps": 6000}, "hourglass": (128, 256), "transform": (64, 128),
         "rungs": (64,), "joined": 8, "residual": {"width": 8, "cond": 64}, "share": .25, "critic": {"width": 256, "layers": 6},
         "encoder": ["StridedEncoder", {"channels": (32, 32, 64), "hidden": 256}], "decoder": {"channels": 32, "blocks": 12, "start": 4}},
+    "compact": {"latent_dim": 10, "training": {"lr": 1e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 300_000}, "critic": {"width": 1000, "layers": 6},
+        "encoder": ["CompactEncoder", {}], "hourglass_decoder": "CompactDecoder"},
+    "dense": {"latent_dim": 10, "training": {"lr": 5e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 6000}, "critic": {"width": 256, "layers": 6},
+        "encoder": ["DenseEncoder", {}], "hourglass_decoder": "DenseDecoder"},
     "vector": {"latent_dim": 12, "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 128, "steps": 5000}, "hourglass": (64,), "transform": (32, 32), "rungs": (64,), "joined": 16, "critic": {"width": 256, "layers": 6},
         "encoder": ["LinearEncoder", {"channels": 64, "blocks": 3}], "decoder": {"channels": 64, "blocks": 12}},
 }
@@ -97,10 +102,11 @@ DESK_UPS = {0: (), 1: (12,), 2: (9, 12), 3: (5, 9, 12), 4: (5, 8, 10, 12), 5: (4
 
 def _preset(preset: str, image_shape: tuple[int, ...], layers: int) -> dict:
     "The sizes of all parts for pictures of this shape; more blocks where there are more variables than blocks"
-    if preset not in ("paper", "rfd", "desk"): raise ValueError(f"preset must be 'paper', 'rfd' or 'desk', not {preset!r}")
+    if preset not in (kinds := ("paper", "rfd", "desk", "compact", "dense")): raise ValueError(f"preset={preset!r}; expected one of {', '.join(kinds)}")
     paper = "paper-64" if image_shape[-1] <= 64 else "paper-128"
     key = "vector" if len(image_shape) == 1 else paper if preset == "paper" else preset
     sizes = PRESETS[key]
+    if "decoder" not in sizes: return sizes
     decoder = dict(sizes["decoder"])
     if key == "desk": decoder["ups"] = DESK_UPS[halvings(image_shape, 4)]
     if layers > decoder["blocks"]:
@@ -114,14 +120,14 @@ def specify(
     name: str,  # one of `list_models()`
     image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
     latent_dim: int | None = None,  # dimensions of the code
-    preset: str = "paper",  # or "rfd", "desk"
+    preset: str = "paper",  # or "rfd", "desk", "compact", "dense"
     as_released: bool = False,  # the released code's variants, where they differ from the paper's text
     wiring: str | None = None,  # another decoder than the model's own: "hourglass", "structural", "adaptive", "ladder" or "residual"
     tuned_for: str | None = None,  # data set whose published loss weights and code size to take, for Tripod's models
 ) -> dict:  # for `assemble`
     "The specification of a named model: plain data, to look at or to change"
     if name not in MODELS: raise ValueError(_unknown(name))
-    if as_released and preset == "desk": raise ValueError("as_released=True means the released networks; it goes with preset='paper' or 'rfd' only")
+    if as_released and preset in ("desk", "dense"): raise ValueError("as_released=True means the released networks; it goes with preset='paper', 'rfd' or 'compact' only")
     row, image_shape, published = _wired(MODELS[name], wiring, image_shape), tuple(image_shape), _published(tuned_for)
     layers = row.get("layers", 1)
     sizes = _preset(preset, image_shape, layers)
@@ -135,7 +141,7 @@ def specify(
     if "weight_decay" in training: training["weight_decay"] = published.get("weight_decay", training["weight_decay"])
     return {"name": name, "preset": preset, "as_released": as_released, "terms": terms, "options": options, "training": training, **parts}
 
-# %% ../../nbs/31_zoo.ipynb #9b2cdc21
+# %% ../../nbs/31_zoo.ipynb #eeeada04
 def _wired(row: dict, wiring: str | None, image_shape: tuple[int, ...]) -> dict:
     "The row with another decoder"
     kinds = ("hourglass", "structural", "adaptive", "ladder", "residual")
@@ -175,6 +181,9 @@ def _encoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: di
 
 # %% ../../nbs/31_zoo.ipynb #d9a4ca2c
 def _decoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: dict, as_released: bool) -> list:
+    if "hourglass_decoder" in sizes:
+        if row["decoder"] != "hourglass": raise ValueError(f"the presets compact and dense have hourglass models only, and this one is {row['decoder']}; use preset='desk', or wiring='hourglass'")
+        return [sizes["hourglass_decoder"], {"latent_dim": latent_dim, "image_shape": image_shape}]
     if row["decoder"] == "residual": return ["ResidualDecoder", {"latent_dim": latent_dim, "image_shape": image_shape, **sizes["residual"]}]
     common = {"image_shape": image_shape, **sizes["decoder"]}
     if row["decoder"] == "hourglass": return ["HourglassDecoder", {"latent_dim": latent_dim, "hidden": sizes["hourglass"], **common}]
@@ -193,7 +202,7 @@ def build(
     name: str,  # one of `list_models()`
     image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
     latent_dim: int | None = None,  # dimensions of the code; default 12, or 32 for 128 pixels
-    preset: str = "paper",  # "paper": the papers' networks; "rfd": for the robot finger data; "desk": small ones for a CPU
+    preset: str = "paper",  # "paper": the papers' networks; "rfd": for the robot finger data; "desk": small ones for a CPU; "compact", "dense": see above
     as_released: bool = False,  # the released code's variants, where they differ from the paper's text
     wiring: str | None = None,  # another decoder than the model's own: "hourglass", "structural", "adaptive", "ladder" or "residual"
     tuned_for: str | None = None,  # data set whose published loss weights and code size to take, for Tripod's models

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
+from ..data.pairs import Partners
 from ..data.streams import BatchStream
 from ..models.autoencoder import Autoencoder
 from ..models.codes import encode, evaluating
@@ -124,13 +125,22 @@ class Trainer:
         "One update of the weights, and what is due after it"
         for group in self.optimizer.param_groups: group["lr"] = group.get("own_lr") or learning_rate(step, self.recipe)
         torch.manual_seed(hash((self.recipe.seed, step, self.stream.rank)) % 2**63)  # hash of integers: the same in every process
-        x = place(self.train.images(self.stream.batch(step)), self.accelerator.device)
+        x = place(self.train.images(self.rows(step)), self.accelerator.device)
         loss, terms = self.objective(x)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         if self.recipe.clip_value: self.accelerator.clip_grad_value_(self.model.parameters(), self.recipe.clip_value)
         self.optimizer.step()
         self.after(step + 1, loss.detach(), terms)
+
+# %% ../../nbs/41_fit.ipynb #79cb8f74
+@patch
+def rows(self: Trainer, step: int) -> Tensor:
+    "Which training pictures make up the batch; after `manual_seed`, for partners are random"
+    index = self.stream.batch(step)
+    if self.partners is None: return index
+    first = index[:(len(index) + 1) // 2]
+    return torch.cat([first, self.partners(first)])
 
 # %% ../../nbs/41_fit.ipynb #28987b3b
 CRITIC = {"own_lr": 1e-4, "betas": (.5, .9)}  # Kim and Mnih 2018; constant
@@ -154,6 +164,7 @@ def __init__(self: Trainer, model: Autoencoder, data: ImageDataset, out: str | P
     self.main = self.accelerator.is_main_process
     self.train, self.val = (data.part(name).to(self.accelerator.device) for name in ("train", "val"))
     self.stream = BatchStream(len(self.train), recipe.batch_size, recipe.seed, self.accelerator.process_index, self.accelerator.num_processes)
+    self.partners = Partners(self.train) if model.paired else None
     self.model = place(model, self.accelerator.device).train()
     self.model.train_size = len(self.train)
     objective = torch.compile(Objective(model)) if recipe.compile else Objective(model)
