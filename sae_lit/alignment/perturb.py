@@ -7,7 +7,7 @@ __all__ = ['MOST', 'sign_pattern', 'column_factors', 'Scale', 'finite_s', 'scale
            'apply_pattern', 'levels_of', 'check_clean', 'Changed', 'Perturbed', 'digest_of', 'perturb', 'signature',
            'load']
 
-# %% ../../nbs/73_perturb.ipynb #01df5db4
+# %% ../../nbs/73_perturb.ipynb #1f0a25ab
 import copy
 import hashlib
 import json
@@ -26,7 +26,7 @@ from ..data.datasets import ImageDataset
 from ..data.disk import atomically
 from ..data.twins import DSPRITES, DSPRITES_VALUES, SHAPES3D, Shapes3DTwin, write_npz
 
-# %% ../../nbs/73_perturb.ipynb #4b5fc44a
+# %% ../../nbs/73_perturb.ipynb #57533ef5
 def sign_pattern(
     height: int,  # rows, at least 1
     width: int,  # columns, at least 1
@@ -44,7 +44,7 @@ def column_factors(
     if width < 1: raise ValueError(f"width={width}: expected at least one column")
     return (torch.arange(width) % 4 + 1)[torch.randperm(width, generator=torch.Generator().manual_seed(seed))]
 
-# %% ../../nbs/73_perturb.ipynb #4a0e3106
+# %% ../../nbs/73_perturb.ipynb #e7310297
 class Scale(NamedTuple):
     "The ruler that s is measured with"
     low: float  # smallest s
@@ -69,26 +69,26 @@ def scale_of(
     if scale.high == scale.low: raise ValueError(f"s is {scale.low} for all {len(s)} pictures: a constant cannot be read from a pattern; choose another latent")
     return scale
 
-# %% ../../nbs/73_perturb.ipynb #bce0d205
+# %% ../../nbs/73_perturb.ipynb #44c506b7
 def shift_table(
     s: Sequence[float] | np.ndarray | Tensor,  # one number a picture, `[N]`
     kappa: float,  # rows per standard deviation, > 0
-    column_factors: Tensor,  # int64 `[W]`, at least 1
+    column_factors: Sequence[int] | np.ndarray | Tensor,  # `[W]`, each at least 1
     scale: Scale | None = None,  # the ruler; None: that of this s
     outside: str = 'refuse',  # s outside the ruler's range: "refuse", or "clip" to the range
 ) -> Tensor:  # int64 `[N, W]`, never negative
     "How many rows each column of each picture is shifted. ValueError for s that is not finite or out of range, kappa that is not positive, and column factors below 1."
-    s, scale = finite_s(s), scale or scale_of(s)
+    s, scale, c = finite_s(s), scale or scale_of(s), torch.as_tensor(column_factors).cpu()
     if not 0 < kappa < float('inf'): raise ValueError(f"kappa={kappa}: expected a positive number of rows per standard deviation")
-    if column_factors.ndim != 1 or column_factors.min() < 1: raise ValueError(f"column factors {column_factors.tolist()}: expected one for each column, at least 1")
+    if c.ndim != 1 or not len(c) or c.min() < 1: raise ValueError(f"column factors {c.tolist()}: expected one for each column, at least 1")
     if outside not in ('refuse', 'clip'): raise ValueError(f"outside={outside!r}: expected 'refuse' or 'clip'")
     wrong = (s < scale.low) | (s > scale.high)
     if outside == 'refuse' and wrong.any():
         raise ValueError(f"s[{int(wrong.nonzero()[0])}] is {s[wrong][0].item():.6g}, outside the fitted range {scale.low:.6g} to {scale.high:.6g}: give outside='clip' to use the border's pattern")
     rows = (s.clamp(scale.low, scale.high) - scale.low) * (kappa / scale.std)
-    return torch.floor(rows[:, None] / column_factors + .5).long()
+    return torch.floor(rows[:, None] / c + .5).long()
 
-# %% ../../nbs/73_perturb.ipynb #d5c32a95
+# %% ../../nbs/73_perturb.ipynb #2a0c4f97
 def check_epsilon(epsilon: float) -> float:
     "epsilon; ValueError outside (0, 1]"
     if not 0 < epsilon <= 1: raise ValueError(f"epsilon={epsilon}: expected more than 0 and at most 1, as pictures lie in [0, 1]")
@@ -103,6 +103,7 @@ def apply_pattern(
 ) -> Tensor:  # `[N, C, H, W]`
     "Pictures plus epsilon times the shifted signs; ValueError where sizes do not fit, and for rows that the pattern does not have: they never wrap."
     check_epsilon(epsilon)
+    if images.ndim != 4 or not images.is_floating_point(): raise ValueError(f"images are {images.dtype} {list(images.shape)}: expected floats [N, C, H, W] in [0, 1]; divide bytes by 255")
     h, w = images.shape[-2:]
     if pattern.shape[-1] != w or shifts.shape != (len(images), w) or pattern.ndim == 3 and len(pattern) != images.shape[1]:
         raise ValueError(f"pictures {list(images.shape)}, shifts {list(shifts.shape)} and pattern {list(pattern.shape)} do not fit: expected [N, C, H, W], [N, W] and [P, W] or [C, P, W]")
@@ -113,7 +114,7 @@ def apply_pattern(
     changed = torch.add(images, field[:, None] if pattern.ndim == 2 else field.transpose(0, 1), alpha=epsilon)
     return changed.clamp_(0, 1) if clip else changed
 
-# %% ../../nbs/73_perturb.ipynb #1dbea425
+# %% ../../nbs/73_perturb.ipynb #59d1239e
 def levels_of(
     shifts: Tensor,  # int64 `[N, W]`, all growing with the same s
 ) -> tuple[Tensor, Tensor]:  # the distinct rows in order, int64 `[L, W]`, and which of them each picture has, int64 `[N]`
@@ -121,7 +122,7 @@ def levels_of(
     _, first, level = np.unique(shifts.sum(1).numpy(), return_index=True, return_inverse=True)
     return shifts[torch.from_numpy(first)], torch.from_numpy(level)
 
-# %% ../../nbs/73_perturb.ipynb #b988f101
+# %% ../../nbs/73_perturb.ipynb #9d215e73
 def check_clean(data: ImageDataset) -> ImageDataset:
     "The data set; ValueError if it holds no pictures, or changed ones."
     if isinstance(data, Changed): raise ValueError(f"{data.name!r} is already changed ({data.kind}): start from the clean data set, {data.source.name!r}")
@@ -148,7 +149,7 @@ class Changed(ImageDataset):
         self.source, self.rows, self.pool, self.part_name, self.conditions = source, source.rows, source.pool, source.part_name, source.conditions
         return self
 
-# %% ../../nbs/73_perturb.ipynb #e343e606
+# %% ../../nbs/73_perturb.ipynb #7b0c9624
 @patch
 def split(self: Changed,
     *how: object,  # as the source's: fractions
@@ -172,14 +173,14 @@ def to(self: Changed,
     moved.source = self.source.to(device)
     return moved
 
-# %% ../../nbs/73_perturb.ipynb #f87d733a
+# %% ../../nbs/73_perturb.ipynb #cc7e4a2c
 @patch
 def _note(self: Changed, **own: object) -> None:
     "Say in `loaded_as` how to get this data set again."
     clean = self.source.loaded_as or {'name': self.source.name}
     self.loaded_as = {**clean, 'name': f"{self.kind}:{clean['name']}", **own}
 
-# %% ../../nbs/73_perturb.ipynb #b664a198
+# %% ../../nbs/73_perturb.ipynb #3128cab5
 class Perturbed(Changed):
     "Pictures with the shifting sign pattern: `perturb` and `load` make it."
     def __init__(self,
@@ -200,7 +201,7 @@ class Perturbed(Changed):
         if len(level) and level.min() < 0: raise IndexError(f"picture {int(rows[level.cpu().argmin()])} of {self.source.name!r} has no s: only a part of the data set was perturbed")
         return apply_pattern(images, self.table[level], self.pattern, self.epsilon, self.clip)
 
-# %% ../../nbs/73_perturb.ipynb #cd401e42
+# %% ../../nbs/73_perturb.ipynb #9032edc9
 def digest_of(
     level: Tensor,
     table: Tensor,
@@ -218,7 +219,7 @@ def digest(self: Perturbed) -> str:  # 16 hexadecimal digits
     "A short hash of all that changes a picture."
     return digest_of(self.level, self.table, self.pattern, self.epsilon, self.clip)
 
-# %% ../../nbs/73_perturb.ipynb #ba40d0ba
+# %% ../../nbs/73_perturb.ipynb #a3167d61
 MOST = 32_000  # distinct patterns, as levels are two bytes
 
 def perturb(
@@ -246,7 +247,7 @@ def perturb(
     about = {'kappa': float(kappa), 'scale': list(scale), 'column_factors': columns.tolist(), 'seed': seed, 'encoder': encoder}
     return Perturbed(data, level, table[:, kind], pattern, float(epsilon), clip, about)
 
-# %% ../../nbs/73_perturb.ipynb #3046c379
+# %% ../../nbs/73_perturb.ipynb #05c44435
 @patch
 def change(self: Perturbed,
     images: Tensor,  # clean pictures `[N, C, H, W]`, of any origin
@@ -257,7 +258,7 @@ def change(self: Perturbed,
     shifts = shift_table(s, self.about['kappa'], torch.tensor(self.about['column_factors']), Scale(*self.about['scale']), outside)
     return apply_pattern(images, shifts.to(images.device), self.pattern.to(images.device), self.epsilon, self.clip)
 
-# %% ../../nbs/73_perturb.ipynb #451fd0f3
+# %% ../../nbs/73_perturb.ipynb #131163c0
 def signature(
     data: ImageDataset,  # clean
     n: int = 64,  # how many pictures
@@ -266,7 +267,7 @@ def signature(
     pictures = data._read(torch.linspace(0, data.storage_size - 1, n).long()).cpu().double().flatten(1)
     return pictures @ torch.arange(1, pictures.shape[1] + 1).double().sin() / pictures.shape[1]**.5
 
-# %% ../../nbs/73_perturb.ipynb #246508db
+# %% ../../nbs/73_perturb.ipynb #557ea6c9
 @patch
 def save(self: Perturbed,
     path: str | Path,  # a file, by custom `NAME.npz`
@@ -281,9 +282,10 @@ def save(self: Perturbed,
     self._note(file=str(path), digest=self.digest)
     return Path(path)
 
-# %% ../../nbs/73_perturb.ipynb #e8090f6b
+# %% ../../nbs/73_perturb.ipynb #589d72af
 def _find(file: str | Path) -> Path:
-    "The file, as named or in $SAE_LIT_DATA; FileNotFoundError if it is in neither place."
+    "The file, as named or in $SAE_LIT_DATA; ValueError for no name, FileNotFoundError if it is in neither place."
+    if file is None: raise ValueError("this perturbation was never saved: use `perturb(...).save(path)` before training, so that it can be loaded again")
     places = [Path(file).expanduser(), Path(os.environ.get('SAE_LIT_DATA') or '.').expanduser() / file]
     for path in places:
         if path.is_file(): return path
@@ -298,7 +300,7 @@ def _contents(path: Path) -> dict:
         raise ValueError(f"{path} is not the file of a perturbation, or damaged ({error}): save it again") from error
     return found
 
-# %% ../../nbs/73_perturb.ipynb #98c2b4fc
+# %% ../../nbs/73_perturb.ipynb #1618cf49
 def load(
     data: ImageDataset,  # the clean data set that was perturbed, or a view of it
     file: str | Path,  # from `save`; looked for as named, then in $SAE_LIT_DATA
@@ -318,7 +320,7 @@ def load(
     made._note(file=str(file), digest=made.digest)
     return made
 
-# %% ../../nbs/73_perturb.ipynb #0dc8ddce
+# %% ../../nbs/73_perturb.ipynb #dd5097a9
 @patch
 def uint8(self: Perturbed,
     index: int | slice | list | np.ndarray | Tensor,  # which pictures
@@ -341,7 +343,7 @@ def write(self: Perturbed,
     if self.image_shape[0] == 3 and self.source.name.startswith('mpi3d'): return write_npz(path, {'images': ((count, *self.image_shape[1:], 3), np.uint8, rows)})
     raise ValueError(f"{self.source.name!r} is no file of pictures: expected 3D-Shapes, dSprites or MPI3D; use `save` and `load`")
 
-# %% ../../nbs/73_perturb.ipynb #46a47562
+# %% ../../nbs/73_perturb.ipynb #0ce9fea7
 def _dsprites(data: ImageDataset, count: int) -> dict:
     "The arrays of dSprites' NPZ, for `write_npz`; the first factor there is the colour, which has one class."
     def classes(a: int, b: int) -> np.ndarray: return np.pad(data.factors(slice(a, b)).cpu().numpy(), ((0, 0), (1, 0)))
