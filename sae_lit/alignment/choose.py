@@ -147,7 +147,7 @@ def choose(
     tolerance: float = .1,  # how much worse than the median a reconstruction may be
     batch_size: int = 256,
 ) -> Choice:  # with `s` for all pictures of `data`, in order
-    """The most entangled run's best-known latent, as posterior means on clean pictures (Clearing the Path, section 4).
+    """The most entangled run's best-known latent, as posterior means on clean pictures (Clearing the Path).
 
     ValueError for fewer than two runs, unusable ones, encoders that were trained on changed or other pictures, and data without factors."""
     if which not in ('worst', 'best'): raise ValueError(f"which={which!r}: expected 'worst' or 'best'")

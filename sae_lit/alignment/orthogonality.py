@@ -19,7 +19,7 @@ from ..models.codes import device_of, evaluating
 def signed_permutation(
     v: Tensor,  # `[D, D]`
 ) -> Tensor:  # `[D, D]`: one entry -1 or 1 in each row and column
-    "The signed permutation matrix nearest to v in L1 (Rolinek et al. 2019, appendix)."
+    "The signed permutation matrix nearest to v in L1 (Rolinek et al. 2019)."
     rows, columns = linear_sum_assignment(v.abs().cpu().numpy(), maximize=True)
     nearest = torch.zeros_like(v)
     nearest[rows, columns] = torch.where(v[rows, columns] < 0, -1., 1.).to(v)

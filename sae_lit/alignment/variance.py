@@ -78,7 +78,7 @@ def expansiveness(
     steps: Tensor,  # distances, of any shape
     delta: float,  # the step that they are for, > 0
 ) -> dict[str, float]:  # "min", "mean", "rms"
-    "Distance per step: the smallest, the mean, and the root mean square (Clearing the Path, section 3, at one finite step)."
+    "Distance per step: the smallest, the mean, and the root mean square (Clearing the Path; at one finite step)."
     alpha = steps.double() / delta
     return {'min': alpha.min().item(), 'mean': alpha.mean().item(), 'rms': alpha.square().mean().sqrt().item()}
 
