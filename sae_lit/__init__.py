@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING as _EDITOR
 _HOME = {"load_data": "data.catalog", "list_data": "data.catalog", "build": "models.zoo", "list_models": "models.zoo", "load_model": "models.zoo",
          "fit": "training.fit", "encode": "models.codes", "HybridSampler": "sampling.hybrid", "traverse": "sampling.traversal",
          "explore": "sampling.explorer", "evaluate": "metrics.evaluation", "disentanglement": "metrics.disentanglement",
-         "fidelity": "metrics.fidelity", "extrapolate": "training.extrapolation", "run_study": "studies.runner"}
-_ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "studies", "report"]
+         "fidelity": "metrics.fidelity", "extrapolate": "training.extrapolation", "run_study": "studies.runner",
+         "perturb": "alignment.perturb", "choose": "alignment.choose", "uniform_noise": "alignment.controls", "random_signs": "alignment.controls"}
+_ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "alignment", "studies", "report"]
 __all__ = list(_HOME)
 
 
@@ -22,6 +23,9 @@ def __dir__() -> list[str]: return sorted({*globals(), *_HOME, *_ROOMS})
 
 
 if _EDITOR:  # for completion in editors
+    from .alignment.choose import choose
+    from .alignment.controls import random_signs, uniform_noise
+    from .alignment.perturb import perturb
     from .data.catalog import list_data, load_data
     from .metrics.disentanglement import disentanglement
     from .metrics.evaluation import evaluate

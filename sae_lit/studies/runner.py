@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SMOKE', 'TRIALS', 'TRIPOD_TUNE', 'CHOSEN', 'TRIPOD_DESK', 'SBA_DESK', 'STUDIES', 'TRAINING', 'SCORING', 'LIBRARIES',
-           'REDO', 'ENGINES', 'Study', 'Cell', 'named', 'nearest', 'skeleton', 'digest', 'fingerprint', 'code',
-           'identity', 'Job', 'read', 'write', 'processor', 'where', 'timed', 'versions', 'weights', 'opened', 'alone',
-           'follow', 'job', 'refuse', 'Stored', 'on_loky', 'on_ray', 'start_ray', 'on_dask', 'run_study', 'find',
-           'Progress', 'work', 'do']
+           'REDO', 'ENGINES', 'Study', 'Cell', 'named', 'nearest', 'check_data_name', 'skeleton', 'digest',
+           'fingerprint', 'code', 'identity', 'Job', 'read', 'write', 'processor', 'where', 'timed', 'versions',
+           'weights', 'opened', 'alone', 'follow', 'job', 'refuse', 'Stored', 'on_loky', 'on_ray', 'start_ray',
+           'on_dask', 'run_study', 'find', 'Progress', 'work', 'do']
 
 # %% ../../nbs/81_studies.ipynb #77146c34
 import ast
@@ -39,7 +39,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import sae_lit
-from ..data.catalog import DATA, load_data
+from ..data.catalog import AROUND, DATA, load_data
 from ..data.disk import atomically
 from ..models.codes import device_of
 from ..models.zoo import MODELS, build, load_model
@@ -147,12 +147,25 @@ def check(self: Study,
     for cell in self.cells():
         model, data = cell.asked["build"]["name"], cell.asked["load_data"]["name"]
         if model not in MODELS: raise ValueError(f"study {self.name!r}: unknown model {model!r}; {nearest(model, list(MODELS))}")
-        if data not in DATA and not data.startswith("folder:"): raise ValueError(f"study {self.name!r}: unknown data set {data!r}; {nearest(data, list(DATA))}")
+        check_data_name(data, cell.asked["load_data"], self.name)
     for name in self.measures:
         if name not in measures: raise ValueError(f"study {self.name!r}: unknown measure {name!r}; {nearest(name, list(measures))}")
     if "seed" in self.recipe: raise ValueError(f"study {self.name!r}: the recipe has a seed; give the study seeds=(...)")
     recipe_for(SimpleNamespace(spec=None), self.recipe)
     return self
+
+# %% ../../nbs/81_studies.ipynb #41de245c
+def check_data_name(
+    name: str,  # as `load_data` takes it
+    options: dict,
+    study: str,  # for the error
+) -> None:
+    "`ValueError` for an unknown data set, and for a perturbation without file or digest"
+    kind, _, inner = name.partition(":")
+    clean = inner if kind in AROUND else name
+    if clean not in DATA and not clean.startswith("folder:"): raise ValueError(f"study {study!r}: unknown data set {clean!r}; {nearest(clean, list(DATA))}")
+    if kind == "perturbed" and not {"file", "digest"} <= options.keys():
+        raise ValueError(f"study {study!r}: {name!r} needs file=... and digest=..., so that a changed file is noticed; both are in `loaded_as` of the saved perturbation")
 
 # %% ../../nbs/81_studies.ipynb #66debfdd
 def skeleton(
@@ -173,7 +186,7 @@ def digest(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 # %% ../../nbs/81_studies.ipynb #f1b8a270
-TRAINING = ("data", "nets", "objectives", "models", "training")
+TRAINING = ("data", "nets", "objectives", "models", "training", "alignment/perturb.py", "alignment/controls.py")
 SCORING = ("sampling", "metrics", "studies/measures.py")
 
 @cache
