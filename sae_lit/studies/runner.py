@@ -113,7 +113,7 @@ TRIPOD_TUNE = Study(
 CHOSEN: dict[str, int] = {"tripod": 2, "tripod-naive": 2, "tripod-no-fsq": 2, "tripod-no-klm": 2, "tripod-no-nhp": 2, "fsq-ae": 0, "btcvae": 2, "sae-12": 0, "sae-12+tripod": 0}
 TRIPOD_DESK = Study(
     "tripod-desk", {name: {"name": name, **TRIALS[name][i]} for name, i in CHOSEN.items()}, {"shapes3d-twin": {"resolution": 32}}, seeds=(0, 1, 2),
-    recipe={"steps": 1500, "batch_size": 32}, measures={"tripod": {}, "responses": {"n": 100}},
+    recipe={"steps": 1500, "batch_size": 32}, measures={"tripod": {}},
     about="Tripod, its naive form, its ablations and its rivals at desk scale, on our rendering of 3D-Shapes")
 
 # %% ../../nbs/81_studies.ipynb #95c2884d
