@@ -91,8 +91,7 @@ PRESETS: dict[str, dict] = {
         "encoder": ["StridedEncoder", {"channels": (32, 32, 64), "hidden": 256}], "decoder": {"channels": 32, "blocks": 12, "start": 4}},
     "compact": {"latent_dim": 10, "training": {"lr": 1e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 300_000}, "critic": {"width": 1000, "layers": 6},
         "encoder": ["CompactEncoder", {}], "hourglass_decoder": "CompactDecoder"},
-    "dense": {"latent_dim": 10, "training": {"lr": 5e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 6000}, "critic": {"width": 256, "layers": 6},
-        "encoder": ["DenseEncoder", {}], "hourglass_decoder": "DenseDecoder"},
+    "dense": {"latent_dim": 10, "training": {"lr": 5e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 6000}, "critic": {"width": 256, "layers": 6}, "encoder": ["DenseEncoder", {}], "hourglass_decoder": "DenseDecoder"},
     "vector": {"latent_dim": 12, "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 128, "steps": 5000}, "hourglass": (64,), "transform": (32, 32), "rungs": (64,), "joined": 16, "critic": {"width": 256, "layers": 6},
         "encoder": ["LinearEncoder", {"channels": 64, "blocks": 3}], "decoder": {"channels": 64, "blocks": 12}},
 }
@@ -137,7 +136,7 @@ def specify(
              "decoder": _decoder(row, image_shape, latent_dim, sizes, as_released)}
     terms, options = _terms(row, image_shape, sizes, as_released, published)
     if "density_ratio" in terms: parts["critic"] = ["Critic", {"latent_dim": latent_dim, **({"released": True} if as_released else sizes["critic"])}]
-    training = {**sizes["training"], **(row.get("training", {}) if preset != "desk" else {})}
+    training = {**sizes["training"], **(row.get("training", {}) if preset in ("paper", "rfd") else {})}
     if "weight_decay" in training: training["weight_decay"] = published.get("weight_decay", training["weight_decay"])
     return {"name": name, "preset": preset, "as_released": as_released, "terms": terms, "options": options, "training": training, **parts}
 
