@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# %% ../../nbs/52_explorer.ipynb #47c876f4
+# %% ../../nbs/52_explorer.ipynb #88b61ef0
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ def to_png(
     to_pil_image(large).save(buffer, format='PNG', compress_level=1)
     return buffer.getvalue()
 
-# %% ../../nbs/52_explorer.ipynb #9fc45e8c
+# %% ../../nbs/52_explorer.ipynb #20e23601
 class Explored(nn.Module):
     """A model as the explorer sees it: `encode`, `decode`, which latents belong together, and a bank if the model carries one.
 
@@ -68,7 +68,7 @@ class Explored(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor: return tensor_of(self.functions[1](z), 'decode', [len(z), 'C', 'H', 'W'])
 
-# %% ../../nbs/52_explorer.ipynb #899c414b
+# %% ../../nbs/52_explorer.ipynb #e9785d17
 def is_model(thing: object) -> bool: return hasattr(thing, 'encode') and hasattr(thing, 'decode')
 
 def is_pair(thing: object) -> bool:
@@ -87,7 +87,7 @@ def tensor_of(
         raise ValueError(f"{what} returned the shape {list(value.shape)}; expected [{', '.join(map(str, shape))}]")
     return torch.as_tensor(value).float()
 
-# %% ../../nbs/52_explorer.ipynb #bcf6bd65
+# %% ../../nbs/52_explorer.ipynb #2c1d4c29
 def tells(
     codes: np.ndarray, # [N, D]
     factors: np.ndarray, # Class numbers, [N, F]
@@ -103,7 +103,7 @@ def tells(
     share = np.divide(nats, entropy, out=np.zeros_like(nats), where=entropy > 0)
     return [f'{names[f]} {100 * row[f]:.0f} %' if row[f] >= least else '' for f, row in zip(nats.argmax(1), share)]
 
-# %% ../../nbs/52_explorer.ipynb #9423d057
+# %% ../../nbs/52_explorer.ipynb #ce6b0418
 def levels_of(
     bank: Tensor, # [N, D]
     most: int = 16, # More different values than that are no levels
@@ -112,14 +112,14 @@ def levels_of(
     seen = [latent.unique().tolist() for latent in bank.T]
     return [values if 2 <= len(values) <= min(most, len(bank) // 4) else None for values in seen]
 
-# %% ../../nbs/52_explorer.ipynb #41d939c2
+# %% ../../nbs/52_explorer.ipynb #52f3a011
 def new_slider(
     label: str, # Written at its left
     levels: list[float] | None, # Values to step over; None: continuous
 ) -> 'FloatSlider | SelectionSlider': # Not yet placed
     "A slider for one latent."
     import ipywidgets as w
-    options = dict(description=label, continuous_update=True, layout=w.Layout(width='300px'), style={'description_width': '72px'})
+    options = dict(description=label, continuous_update=True, layout=w.Layout(width='340px'), style={'description_width': '72px'})
     return w.FloatSlider(readout_format='.2f', **options) if levels is None else w.SelectionSlider(options=named(levels), **options)
 
 def named(levels: list[float]) -> list[tuple[str, float]]: return [(f'{v:.2f}', v) for v in levels]
@@ -140,7 +140,7 @@ def place(
             slider.min, slider.max, slider.step = low, high, (high - low) / 200
         else: slider.options, slider.value = named(sorted({*levels, value})), value
 
-# %% ../../nbs/52_explorer.ipynb #bda5c3b0
+# %% ../../nbs/52_explorer.ipynb #f7783f6b
 class Panel:
     "One model's part of the explorer."
     def __init__(
@@ -161,7 +161,7 @@ class Panel:
         self.quiet = False # True while the sliders are set by the program, so that it draws once
         self.build(mix)
 
-# %% ../../nbs/52_explorer.ipynb #36320d00
+# %% ../../nbs/52_explorer.ipynb #5dd02862
 @patch
 def build(self: Panel,
     mix: Callable[[Panel, int], None], # Called with this panel and a variable's number
@@ -177,9 +177,9 @@ def build(self: Panel,
     for g, button in enumerate(self.mixers): button.on_click(lambda _, g=g: mix(self, g))
     row = lambda d: w.HBox([self.sliders[d], w.Label(self.told[d])])
     variable = lambda g, group: w.HBox([self.mixers[g], w.VBox([row(d) for d in group])])
-    self.controls = w.VBox([variable(g, group) for g, group in enumerate(self.model.groups)])
+    self.controls = w.VBox([variable(g, group) for g, group in enumerate(self.model.groups)], layout=w.Layout(margin='0 16px 0 0'))
 
-# %% ../../nbs/52_explorer.ipynb #76fbda4c
+# %% ../../nbs/52_explorer.ipynb #bd5a9ad4
 @patch(as_prop=True)
 def latent(self: Panel) -> Tensor: # [D], on the model's device
     "What the sliders say."
@@ -201,7 +201,7 @@ def on_move(self: Panel,
     self.draw()
     if d != self.touched: self.touched = d; self.draw_strip()
 
-# %% ../../nbs/52_explorer.ipynb #00cea5b8
+# %% ../../nbs/52_explorer.ipynb #4c13b66a
 @patch
 def path(self: Panel,
     d: int, # Latent
@@ -219,9 +219,9 @@ def draw_strip(self: Panel) -> None:
     d = self.touched
     canvas, _ = stack_rows(traverse(self.model, self.latent, [d], self.path(d)))
     self.strip.value = to_png(canvas, 2 * self.size)
-    self.caption.value = f"{' · '.join(filter(None, [self.labels[d], self.told[d]]))}: {self.low[d]:.2f} → {self.high[d]:.2f}"
+    self.caption.value = f"{self.labels[d]} from {self.low[d]:.2f} to {self.high[d]:.2f}"
 
-# %% ../../nbs/52_explorer.ipynb #ab48e999
+# %% ../../nbs/52_explorer.ipynb #e40cd227
 @patch
 def put(self: Panel,
     z: Tensor, # [D]
@@ -256,7 +256,7 @@ class Explorer:
         self.build()
         self.another()
 
-# %% ../../nbs/52_explorer.ipynb #c248207b
+# %% ../../nbs/52_explorer.ipynb #5796d33d
 def as_dataset(
     data: ImageDataset | Tensor | np.ndarray | None, # Arrays: [N, C, H, W], uint8 or in [0, 1]
 ) -> ImageDataset | None:
@@ -290,10 +290,11 @@ def build(self: Explorer) -> None:
     for name, button in self.buttons.items(): button.on_click(lambda _, act=actions[name]: act())
     column = lambda title, *children: w.VBox([w.Label(title), *children])
     pictures = w.HBox([column('original', self.original), *(column(t, p.image) for t, p in zip(self.titles, self.panels))])
-    strips = [child for p in self.panels for child in (p.caption, p.strip)]
-    sliders = w.HBox([column(t, p.controls) for t, p in zip(self.titles, self.panels)])
-    wrap = w.Layout(flex_flow='row wrap', align_items='flex-start')
-    self.widget = w.VBox([w.HBox([w.VBox([pictures, w.HBox([*self.buttons.values()]), self.said, *strips]), sliders], layout=wrap)])
+    names = self.titles if len(self.panels) > 1 else ['']
+    strips = [child for t, p in zip(names, self.panels) for child in (w.HBox([w.Label(t), p.caption]), p.strip)]
+    sliders = w.HBox([column(t or 'latents', p.controls) for t, p in zip(names, self.panels)])
+    left = w.VBox([pictures, w.HBox([*self.buttons.values()]), self.said, *strips], layout=w.Layout(margin='0 24px 0 0'))
+    self.widget = w.VBox([w.HBox([left, sliders], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))])
 
 # %% ../../nbs/52_explorer.ipynb #2beabf32
 @patch
@@ -332,7 +333,7 @@ def another(self: Explorer) -> None:
     self.original.value = to_png(shown[0], self.size)
     self.reset()
 
-# %% ../../nbs/52_explorer.ipynb #8dd8a44b
+# %% ../../nbs/52_explorer.ipynb #4b112aca
 @patch
 def save(self: Explorer) -> None:
     "Button: write the decoded pictures to the folder, and offer them as downloads."
@@ -358,7 +359,7 @@ def explore(
     "Sliders over the latents of one model or several, for a notebook. Raises ValueError without data and bank, and as `Explored` does."
     return Explorer(model, data, seed, bank, size, folder).widget
 
-# %% ../../nbs/52_explorer.ipynb #a5d6c548
+# %% ../../nbs/52_explorer.ipynb #bc5cd5b9
 @patch
 def still(self: Explorer) -> Figure: # Not shown
     "The pictures and every latent's traversal, for a file; models side by side."
@@ -374,7 +375,7 @@ def still(self: Explorer) -> Figure: # Not shown
         p.draw_rows(axes['rows'])
     return figure
 
-# %% ../../nbs/52_explorer.ipynb #ae5222ff
+# %% ../../nbs/52_explorer.ipynb #f1516107
 @patch
 def draw_rows(self: Panel,
     ax: plt.Axes,
