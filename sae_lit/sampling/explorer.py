@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# %% ../../nbs/52_explorer.ipynb #88b61ef0
+# %% ../../nbs/52_explorer.ipynb #c51f20a7
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ def to_png(
     to_pil_image(large).save(buffer, format='PNG', compress_level=1)
     return buffer.getvalue()
 
-# %% ../../nbs/52_explorer.ipynb #20e23601
+# %% ../../nbs/52_explorer.ipynb #d732945f
 class Explored(nn.Module):
     """A model as the explorer sees it: `encode`, `decode`, which latents belong together, and a bank if the model carries one.
 
@@ -68,7 +68,7 @@ class Explored(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor: return tensor_of(self.functions[1](z), 'decode', [len(z), 'C', 'H', 'W'])
 
-# %% ../../nbs/52_explorer.ipynb #e9785d17
+# %% ../../nbs/52_explorer.ipynb #3e55e60b
 def is_model(thing: object) -> bool: return hasattr(thing, 'encode') and hasattr(thing, 'decode')
 
 def is_pair(thing: object) -> bool:
@@ -87,7 +87,7 @@ def tensor_of(
         raise ValueError(f"{what} returned the shape {list(value.shape)}; expected [{', '.join(map(str, shape))}]")
     return torch.as_tensor(value).float()
 
-# %% ../../nbs/52_explorer.ipynb #2c1d4c29
+# %% ../../nbs/52_explorer.ipynb #665749a5
 def tells(
     codes: np.ndarray, # [N, D]
     factors: np.ndarray, # Class numbers, [N, F]
@@ -103,7 +103,7 @@ def tells(
     share = np.divide(nats, entropy, out=np.zeros_like(nats), where=entropy > 0)
     return [f'{names[f]} {100 * row[f]:.0f} %' if row[f] >= least else '' for f, row in zip(nats.argmax(1), share)]
 
-# %% ../../nbs/52_explorer.ipynb #ce6b0418
+# %% ../../nbs/52_explorer.ipynb #f6aa8073
 def levels_of(
     bank: Tensor, # [N, D]
     most: int = 16, # More different values than that are no levels
@@ -112,7 +112,7 @@ def levels_of(
     seen = [latent.unique().tolist() for latent in bank.T]
     return [values if 2 <= len(values) <= min(most, len(bank) // 4) else None for values in seen]
 
-# %% ../../nbs/52_explorer.ipynb #52f3a011
+# %% ../../nbs/52_explorer.ipynb #56edcd6f
 def new_slider(
     label: str, # Written at its left
     levels: list[float] | None, # Values to step over; None: continuous
@@ -140,7 +140,7 @@ def place(
             slider.min, slider.max, slider.step = low, high, (high - low) / 200
         else: slider.options, slider.value = named(sorted({*levels, value})), value
 
-# %% ../../nbs/52_explorer.ipynb #f7783f6b
+# %% ../../nbs/52_explorer.ipynb #f57784f3
 class Panel:
     "One model's part of the explorer."
     def __init__(
@@ -161,7 +161,7 @@ class Panel:
         self.quiet = False # True while the sliders are set by the program, so that it draws once
         self.build(mix)
 
-# %% ../../nbs/52_explorer.ipynb #5dd02862
+# %% ../../nbs/52_explorer.ipynb #f2d676fa
 @patch
 def build(self: Panel,
     mix: Callable[[Panel, int], None], # Called with this panel and a variable's number
@@ -179,16 +179,10 @@ def build(self: Panel,
     variable = lambda g, group: w.HBox([self.mixers[g], w.VBox([row(d) for d in group])])
     self.controls = w.VBox([variable(g, group) for g, group in enumerate(self.model.groups)], layout=w.Layout(margin='0 16px 0 0'))
 
-# %% ../../nbs/52_explorer.ipynb #bd5a9ad4
-@patch(as_prop=True)
-def latent(self: Panel) -> Tensor: # [D], on the model's device
-    "What the sliders say."
-    values = [self.sliders[d].value for d in range(len(self.sliders))]
-    return torch.tensor(values, dtype=torch.float32, device=device_of(self.model))
-
+# %% ../../nbs/52_explorer.ipynb #9bd315c5
 @patch
 def draw(self: Panel) -> None:
-    "Decode the sliders' latent and show it."
+    "Decode the latent and show it."
     with evaluating(self.model): picture = self.model.decode(self.latent[None])[0]
     self.image.value = to_png(picture, self.size)
 
@@ -196,12 +190,14 @@ def draw(self: Panel) -> None:
 def on_move(self: Panel,
     d: int, # Whose slider has a new value
 ) -> None:
-    "Called when a slider has moved."
-    if self.quiet: return
+    "Called when a slider has a new value, from a hand or from the browser's rounding."
+    slider, near = self.sliders[d], .501 * self.sliders[d].step if self.levels[d] is None else 0
+    if self.quiet or abs(slider.value - self.latent[d].item()) <= near: return
+    self.latent[d] = slider.value
     self.draw()
     if d != self.touched: self.touched = d; self.draw_strip()
 
-# %% ../../nbs/52_explorer.ipynb #4c13b66a
+# %% ../../nbs/52_explorer.ipynb #3f913904
 @patch
 def path(self: Panel,
     d: int, # Latent
@@ -221,13 +217,13 @@ def draw_strip(self: Panel) -> None:
     self.strip.value = to_png(canvas, 2 * self.size)
     self.caption.value = f"{self.labels[d]} from {self.low[d]:.2f} to {self.high[d]:.2f}"
 
-# %% ../../nbs/52_explorer.ipynb #e40cd227
+# %% ../../nbs/52_explorer.ipynb #198a1ec3
 @patch
 def put(self: Panel,
     z: Tensor, # [D]
 ) -> None:
     "Set every slider, then draw once."
-    self.quiet = True
+    self.latent, self.quiet = z.clone(), True
     try:
         for d, slider in self.sliders.items(): place(slider, z[d].item(), self.levels[d], self.low[d].item(), self.high[d].item())
     finally: self.quiet = False
@@ -256,7 +252,7 @@ class Explorer:
         self.build()
         self.another()
 
-# %% ../../nbs/52_explorer.ipynb #5796d33d
+# %% ../../nbs/52_explorer.ipynb #efbbca4e
 def as_dataset(
     data: ImageDataset | Tensor | np.ndarray | None, # Arrays: [N, C, H, W], uint8 or in [0, 1]
 ) -> ImageDataset | None:
@@ -333,7 +329,7 @@ def another(self: Explorer) -> None:
     self.original.value = to_png(shown[0], self.size)
     self.reset()
 
-# %% ../../nbs/52_explorer.ipynb #4b112aca
+# %% ../../nbs/52_explorer.ipynb #11d00302
 @patch
 def save(self: Explorer) -> None:
     "Button: write the decoded pictures to the folder, and offer them as downloads."
@@ -359,7 +355,7 @@ def explore(
     "Sliders over the latents of one model or several, for a notebook. Raises ValueError without data and bank, and as `Explored` does."
     return Explorer(model, data, seed, bank, size, folder).widget
 
-# %% ../../nbs/52_explorer.ipynb #bc5cd5b9
+# %% ../../nbs/52_explorer.ipynb #98df2459
 @patch
 def still(self: Explorer) -> Figure: # Not shown
     "The pictures and every latent's traversal, for a file; models side by side."
@@ -375,7 +371,7 @@ def still(self: Explorer) -> Figure: # Not shown
         p.draw_rows(axes['rows'])
     return figure
 
-# %% ../../nbs/52_explorer.ipynb #f1516107
+# %% ../../nbs/52_explorer.ipynb #0e02eb12
 @patch
 def draw_rows(self: Panel,
     ax: plt.Axes,
