@@ -8,7 +8,7 @@ READY := .venv/.installed
 # One thread a process is the faster default for training; two processes side by side use both cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test execute prepare clean export readme style docs dist
+.PHONY: help setup demo test browser execute prepare clean export readme style docs dist
 .DEFAULT_GOAL := help
 
 help:      ## this list
@@ -31,6 +31,13 @@ demo: $(READY)  ## train SAE-12 within five minutes, and make a folder to look a
 
 test: $(READY)  ## every notebook and everything in tests/
 	MPLBACKEND=agg $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15 tests
+
+# Debian's packages; elsewhere install Chromium or Chrome by hand, or set CHROMIUM. It never fails: tests that find no browser are skipped and say so.
+browser:   ## where apt-get may: Chromium, for tests/test_browser.py
+	@for name in "$$CHROMIUM" chromium chromium-browser google-chrome; do command -v "$$name" >/dev/null && exit 0; done; { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive \
+	  && timeout 300 sh -c 'apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core' >/dev/null; } \
+	|| echo "No Chromium could be installed: the browser tests will be skipped"
 
 # Kernels draw inline pictures only where MPLBACKEND is unset. NB=02_twins runs one notebook, NB='0*' the data room.
 execute: $(READY)  ## run notebooks and keep their outputs (NB=02_twins runs one)

@@ -8,11 +8,12 @@ __all__ = ['KEEP_MEMORY', 'LEGS', 'BENCHES', 'interleave', 'ratios', 'Table', 'c
            'bench_render', 'naive_batch', 'sandbox', 'forget', 'bench_hdf5', 'bench_hdf5_by_picture', 'training_speed',
            'launch', 'bench_processes', 'held_bytes', 'streaming_peak', 'bench_memory', 'made_up_codes',
            'information_by_loop', 'mig_by_loop', 'modularity_by_loop', 'sap_by_loop', 'factor_vae_by_loop',
-           'beta_vae_by_loop', 'vote_candidates', 'encodings', 'bench_metrics', 'bench_tripod', 'bench_perturb', 'main',
-           'store', 'stored']
+           'beta_vae_by_loop', 'vote_candidates', 'encodings', 'bench_metrics', 'bench_tripod', 'bench_perturb',
+           'mover', 'new_figure', 'bench_explorer', 'main', 'store', 'stored']
 
 # %% ../nbs/89_bench.ipynb #349d082a
 import copy
+import itertools
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Callable, Iterator
 from unittest import mock
@@ -35,8 +37,6 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from .alignment.controls import random_signs, uniform_noise
-from .alignment.perturb import perturb
 from .data.catalog import load_data
 from .data.disk import atomically
 from .data.factors import FactorSpace
@@ -48,9 +48,15 @@ from .metrics.modularity import modularity
 from .metrics.sap import sap
 from .metrics.votes import beta_vae_score, factor_vae_score
 from .models.autoencoder import Autoencoder
+from .models.codes import encode
 from .models.zoo import build
 from .nets import blocks
+from .sampling.explorer import Explorer, Panel
 from .training.fit import Recipe, Trainer, fit, place
+
+# %% ../nbs/89_bench.ipynb #b53e1f0b
+from .alignment.controls import random_signs, uniform_noise
+from .alignment.perturb import perturb
 
 # %% ../nbs/89_bench.ipynb #be8f268b
 def interleave(
@@ -579,7 +585,7 @@ def bench_metrics(
     return Table("metrics", "time of the plain version relative to ours; aims: MIG, modularity, votes >= 20, SAP >= 10, DCI >= 1.8", rows,
                  {"samples": samples, "votes": votes, "samples for DCI": trees, "grid of the votes": len(space)} | encodings() | circumstances())
 
-# %% ../nbs/89_bench.ipynb #75f95278
+# %% ../nbs/89_bench.ipynb #3888c9c3
 LEGS = {"without legs": (0., 0., 1.), "KLM alone": (1e-4, 0., 1.), "all legs": (1e-4, 1e-2, 1.), "all legs, a quarter of the batch": (1e-4, 1e-2, .25)}  # weights and share
 
 def bench_tripod(
@@ -598,7 +604,7 @@ def bench_tripod(
             rows += [{**row, "what": f"{what}: {row['what']}"} for row in ratios(times, "without legs")]
     return Table("tripod", "time of a training step relative to the one without legs; aims: all legs <= 2.0, a quarter <= 1.3", rows, circumstances())
 
-# %% ../nbs/89_bench.ipynb #f46c76e6
+# %% ../nbs/89_bench.ipynb #f25e6e05
 def bench_perturb(
     repeats: int = 20,
     batch_size: int = 32,
@@ -618,9 +624,50 @@ def bench_perturb(
     held = sum(t.nbytes for t in (changed.level, changed.table, changed.pattern))
     return Table("perturb", "time to change a batch relative to a desk SAE-12 step; aim: the change alone < 0.05", rows, {"MB held for 480,000 pictures": held / 1e6, **circumstances()})
 
+# %% ../nbs/89_bench.ipynb #13e1dec5
+def mover(
+    panel: Panel,
+    hop: bool, # To another latent each time
+) -> Callable[[], None]: # Makes one move, never twice to the same place
+    "A slider's value set from Python: the same callbacks as dragging it"
+    moves = itertools.count(1)
+    def move() -> None:
+        i = next(moves)
+        slider = panel.sliders[i % len(panel.sliders) if hop else panel.touched]
+        slider.value = slider.min + (.37 * i % 1) * (slider.max - slider.min)
+    return move
+
+# %% ../nbs/89_bench.ipynb #3f1e9fd7
+def new_figure(panel: Panel) -> None:
+    "What a slider's callback often does: decode, draw a figure"
+    import matplotlib.pyplot as plt
+    with torch.no_grad(): picture = panel.model.decode(panel.latent[None])[0]
+    figure, ax = plt.subplots(figsize=(2.56, 2.56))
+    ax.imshow(picture.permute(1, 2, 0)); ax.axis("off")
+    figure.savefig(BytesIO())
+    plt.close(figure)
+
+# %% ../nbs/89_bench.ipynb #1ebfe56b
+def bench_explorer(
+    repeats: int = 20,
+    resolution: int = 64,
+) -> Table:
+    "A move of a slider of the desk SAE-12"
+    data = load_data("shapes3d-twin", resolution=resolution)
+    model = place(build("sae-12", data.image_shape, preset="desk"), torch.device("cpu"))
+    bank = encode(model, data)
+    fresh = lambda: Explorer(model, bank=bank)
+    dragged, hopped, pressed = fresh().panels[0], fresh().panels[0], fresh()
+    drag = mover(dragged, hop=False)
+    candidates = {"drag": drag, "drag, two threads": lambda: drag(), "touch another latent": mover(hopped, hop=True), "press hybrid sample": pressed.hybrid, "a new figure each time": lambda: new_figure(dragged)}
+    number = {name: 2 if "two" in name else 1 for name in candidates}
+    with threads(1): times = interleave(candidates, repeats, before={name: lambda n=n: torch.set_num_threads(n) for name, n in number.items()})
+    facts = {"pixels": f"{resolution} x {resolution}", "slowest drag of twenty, ms": 1e3 * np.quantile(times["drag"][:, 0], .95)}
+    return Table("explorer", "time of a move relative to dragging one slider; aim: drag below 50 ms", ratios(times, "drag"), facts | circumstances())
+
 # %% ../nbs/89_bench.ipynb #f6a05161
 BENCHES: dict[str, Callable[..., Table]] = {"render": bench_render, "hdf5": bench_hdf5, "hdf5-by-picture": bench_hdf5_by_picture,
-    "step": bench_step, "compile": bench_compile, "processes": bench_processes, "memory": bench_memory, "metrics": bench_metrics, "tripod": bench_tripod, "perturb": bench_perturb}
+    "step": bench_step, "compile": bench_compile, "processes": bench_processes, "memory": bench_memory, "metrics": bench_metrics, "explorer": bench_explorer, "tripod": bench_tripod, "perturb": bench_perturb}
 
 def main(
     name: str | None = None,  # one of `BENCHES`; all of them if left out
