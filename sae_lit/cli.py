@@ -135,11 +135,13 @@ class Train:
     """Train a model. The run folder then holds everything: weights, log, checkpoints, pictures.
 
     After an interruption, `sae-lit train --resume --out FOLDER` goes on where it stopped, and ends with the same weights."""
-    model: Annotated[str | None, default("sae-12")] = None  # name of the model: ae, sae-2 ... sae-16, adaae-2 ... adaae-16
+    model: Annotated[str | None, default("sae-12")] = None  # name of the model: ae, sae-12, vae, tripod ...; a wrong one lists all
     data: Annotated[str | None, default("shapes3d-twin")] = None  # name of the data set; `sae-lit data list` shows all
     resolution: Annotated[int | None, default("32 for the desk preset, else the data's own")] = None  # pixels a side
     root: Annotated[Path | None, default("$SAE_LIT_DATA")] = None  # where a published file lies
-    preset: Annotated[Literal["desk", "paper", "rfd"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data
+    preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact, dense: small hourglass models
+    wiring: Annotated[Literal["hourglass", "structural", "adaptive", "ladder", "residual"] | None, default("the model's own")] = None  # another decoder
+    tuned_for: Annotated[str | None, default("3D-Shapes")] = None  # data set whose published weights Tripod's models take
     latent_dim: Annotated[int | None, default("the preset's")] = None  # dimensions of the code
     out: Annotated[Path | None, default("runs/MODEL-DATA-SEED")] = None  # run folder
     resume: bool = False  # go on with the run in that folder, with its own configuration
@@ -176,7 +178,7 @@ def source(self: Train, stored: dict) -> dict:
     name = self.data or old["name"]
     options = dict(old) if stored and name == old["name"] else {"name": name}
     free = "resolution" in inspect.signature(DATA.get(name, ImageFolder)).parameters
-    if not stored and free and self.preset != "paper": options["resolution"] = 32
+    if not stored and free and self.preset in (None, "desk", "dense"): options["resolution"] = 32
     asked = {"resolution": self.resolution, "root": self.root and str(self.root)}
     return options | {k: v for k, v in asked.items() if v is not None}
 
@@ -187,10 +189,10 @@ def network(self: Train, stored: dict, image_shape: tuple[int, ...], seed: int) 
     import torch
     from sae_lit.models.autoencoder import assemble
     from sae_lit.models.zoo import specify
-    named = self.model or self.preset or self.latent_dim is not None or not stored
+    named = self.model or self.preset or self.wiring or self.tuned_for or self.latent_dim is not None or not stored
     old = stored.get("model", {})
     names = self.model or old.get("name", "sae-12"), tuple(image_shape)
-    spec = specify(*names, self.latent_dim, self.preset or old.get("preset", "desk")) if named else old
+    spec = specify(*names, self.latent_dim, self.preset or old.get("preset", "desk"), wiring=self.wiring, tuned_for=self.tuned_for) if named else old
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return assemble(spec)
