@@ -132,9 +132,7 @@ def free_port() -> int:
 # %% ../nbs/88_cli.ipynb #eab73a24
 @dataclass
 class Train:
-    """Train a model. The run folder then holds everything: weights, log, checkpoints, pictures.
-
-    After an interruption, `sae-lit train --resume --out FOLDER` goes on where it stopped, and ends with the same weights."""
+    "Train a model; the run folder then holds everything. After an interruption, `sae-lit train --resume --out FOLDER` goes on, and ends with the same weights."
     model: Annotated[str | None, default("sae-12")] = None  # name of the model: ae, sae-12, vae, tripod ...; a wrong one lists all
     data: Annotated[str | None, default("shapes3d-twin")] = None  # name of the data set; `sae-lit data list` shows all
     resolution: Annotated[int | None, default("32 for the desk preset, else the data's own")] = None  # pixels a side
