@@ -37,6 +37,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+# %% ../nbs/89_bench.ipynb #99a2abb5
 from .data.catalog import load_data
 from .data.disk import atomically
 from .data.factors import FactorSpace

@@ -139,7 +139,6 @@ class Train:
     root: Annotated[Path | None, default("$SAE_LIT_DATA")] = None  # where a published file lies
     preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact, dense: small hourglass models
     wiring: Annotated[Literal["hourglass", "structural", "adaptive", "ladder", "residual"] | None, default("the model's own")] = None  # another decoder
-    tuned_for: Annotated[str | None, default("3D-Shapes")] = None  # data set whose published weights Tripod's models take
     latent_dim: Annotated[int | None, default("the preset's")] = None  # dimensions of the code
     out: Annotated[Path | None, default("runs/MODEL-DATA-SEED")] = None  # run folder
     resume: bool = False  # go on with the run in that folder, with its own configuration
@@ -186,11 +185,12 @@ def network(self: Train, stored: dict, image_shape: tuple[int, ...], seed: int) 
     "The untrained model: named on the command line, or of the resumed run."
     import torch
     from sae_lit.models.autoencoder import assemble
-    from sae_lit.models.zoo import specify
-    named = self.model or self.preset or self.wiring or self.tuned_for or self.latent_dim is not None or not stored
+    from sae_lit.models.zoo import PUBLISHED, specify
+    named = self.model or self.preset or self.wiring or self.latent_dim is not None or not stored
     old = stored.get("model", {})
     names = self.model or old.get("name", "sae-12"), tuple(image_shape)
-    spec = specify(*names, self.latent_dim, self.preset or old.get("preset", "desk"), wiring=self.wiring, tuned_for=self.tuned_for) if named else old
+    tuned_for = self.data if any((self.data or "").startswith(name) for name in PUBLISHED) else None
+    spec = specify(*names, self.latent_dim, self.preset or old.get("preset", "desk"), wiring=self.wiring, tuned_for=tuned_for) if named else old
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return assemble(spec)

@@ -128,6 +128,7 @@ def specify(
     if name not in MODELS: raise ValueError(_unknown(name))
     if as_released and preset in ("desk", "dense"): raise ValueError("as_released=True means the released networks; it goes with preset='paper', 'rfd' or 'compact' only")
     row, image_shape, published = _wired(MODELS[name], wiring, image_shape), tuple(image_shape), _published(tuned_for)
+    if "training" not in row: published = _published(None)  # not one of Tripod's
     layers = row.get("layers", 1)
     sizes = _preset(preset, image_shape, layers)
     if preset == "rfd" and as_released: sizes = _finger(sizes, row)
