@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from sae_lit.cli import main
+from tests import hear
 from tests.conftest import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright (`make setup` does)")
@@ -54,7 +55,7 @@ def serving(words: list, port: int, home: Path) -> Iterator[subprocess.Popen]:
     "A server that answers on the port, with a home of its own so that nobody's settings matter. It ends by Control-C, and must do so well."
     env = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
     with open(home/"server.log", "w+") as log:
-        server = subprocess.Popen(list(map(str, words)), cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(list(map(str, words)), cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT, preexec_fn=hear)
         said = lambda: (home/"server.log").read_text()
         try:
             until(lambda: server.poll() is not None or answers(port), said)

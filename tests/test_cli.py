@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sae_lit.cli import COMMANDS, main
+from tests import hear
 from tests.conftest import command
 
 SAE_LIT = Path(sys.executable).with_name("sae-lit")
@@ -215,7 +216,7 @@ def test_demo_makes_room_for_itself_only(tmp_path: Path):
 def test_interrupted(tmp_path: Path):
     "Control-C ends with 130 and the command that goes on."
     words = [SAE_LIT, *TINY, "--steps", "100000", "--out", "run"]
-    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, preexec_fn=hear)
     while process.poll() is None and not (tmp_path/"run/metrics.jsonl").exists(): time.sleep(.1)
     time.sleep(.5)
     process.send_signal(signal.SIGINT)
