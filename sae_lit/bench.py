@@ -573,7 +573,7 @@ def bench_metrics(
     repeats: int = 3,
     samples: int = 10_000,
     votes: int = 2_000,  # to learn from, and half as many to test; the published number is 10,000
-    trees: int = 400,  # samples for the published DCI
+    trees: int = 1000,  # samples for the published DCI
 ) -> Table:
     "Scores against plain loops of the same definition"
     codes, fresh, few = made_up_codes(samples), made_up_codes(samples // 2, 1), made_up_codes(trees)
