@@ -202,7 +202,7 @@ def build(
     name: str,  # one of `list_models()`
     image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
     latent_dim: int | None = None,  # dimensions of the code; default 12, or 32 for 128 pixels
-    preset: str = "paper",  # "paper": the papers' networks; "rfd": for the robot finger data; "desk": small ones for a CPU; "compact", "dense": see above
+    preset: str = "paper",  # "paper": the papers' networks; "rfd": for the robot finger data; "desk": small ones for a CPU; "compact", "dense": two small hourglass networks
     as_released: bool = False,  # the released code's variants, where they differ from the paper's text
     wiring: str | None = None,  # another decoder than the model's own: "hourglass", "structural", "adaptive", "ladder" or "residual"
     tuned_for: str | None = None,  # data set whose published loss weights and code size to take, for Tripod's models

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .hourglass import halvings
+from .hourglass import stages_from_4
 
 # %% ../../nbs/17_compact.ipynb #8b22dd86
 def glorot(module: nn.Module) -> nn.Module:
@@ -30,18 +30,13 @@ class CompactEncoder(nn.Sequential):
         stages: tuple[tuple[int, int], ...] = ((32, 4), (32, 4), (64, 2), (64, 2)),  # channels and kernel side, 2 or 4; the last is repeated as needed
         hidden: int = 256,  # width of the dense layer
     ):
-        used = [stages[min(i, len(stages) - 1)] for i in range(_number(image_shape))]
+        used = [stages[min(i, len(stages) - 1)] for i in range(stages_from_4(image_shape))]
         widths = [image_shape[0], *(c for c, _ in used)]
         convs = [layer for a, b, (_, k) in zip(widths, widths[1:], used) for layer in (nn.Conv2d(a, b, k, stride=2, padding=k // 2 - 1), nn.ReLU())]
         super().__init__(*convs, nn.Flatten(), nn.Linear(16 * widths[-1], hidden), nn.ReLU(), nn.Linear(hidden, out_features))
         glorot(self)
 
 # %% ../../nbs/17_compact.ipynb #e7be256a
-def _number(image_shape: tuple[int, ...]) -> int:
-    "How many halvings lead from a picture to 4x4"
-    if len(image_shape) != 3 or not (n := halvings(image_shape, 4)): raise ValueError(f"image_shape={tuple(image_shape)}; expected (C, H, W) with at least 8 pixels a side")
-    return n
-
 class CompactDecoder(nn.Sequential):
     "Two dense layers and transposed convolutions: `[N, latent_dim]` to logits `[N, C, H, W]` (Locatello et al. 2019, table 1)"
     def __init__(self,
@@ -50,7 +45,7 @@ class CompactDecoder(nn.Sequential):
         channels: tuple[int, ...] = (64, 64, 32, 32),  # in front of each doubling, from 4x4; the first is repeated as needed, and smaller pictures use the last ones
         hidden: int = 256,  # width of the first dense layer
     ):
-        n = _number(image_shape)
+        n = stages_from_4(image_shape)
         widths = [*(channels[:1] * (n - len(channels))), *channels][-n:] + [image_shape[0]]
         ups = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.ConvTranspose2d(a, b, 4, stride=2, padding=1), nn.ReLU())][:-1]
         super().__init__(nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, 16 * widths[0]), nn.ReLU(), nn.Unflatten(1, (widths[0], 4, 4)), *ups)

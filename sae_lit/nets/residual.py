@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from .hourglass import halvings
+from .hourglass import stages_from_4
 
 # %% ../../nbs/14_residual.ipynb #9dc14fe0
 class ResidualBlock(nn.Module):
@@ -38,7 +38,7 @@ class ResidualEncoder(nn.Module):
         width: int = 32,  # channels of the first stage; doubled by each stage up to 16 times as many
     ):
         super().__init__()
-        widths = [width * min(2 ** i, 16) for i in range(_stages(image_shape) + 1)]
+        widths = [width * min(2 ** i, 16) for i in range(stages_from_4(image_shape) + 1)]
         stages = [(ResidualBlock(a if i else image_shape[0], a), ResidualBlock(a, a), nn.PixelUnshuffle(2), nn.Conv2d(4 * a, b, 1))
                   for i, (a, b) in enumerate(zip(widths, widths[1:]))]
         self.stages = nn.Sequential(*(nn.Sequential(*stage) for stage in stages))
@@ -49,11 +49,6 @@ class ResidualEncoder(nn.Module):
 # %% ../../nbs/14_residual.ipynb #59582887
 def _dense(a: int, b: int) -> tuple[nn.Module, ...]:
     return nn.Linear(a, b), nn.LayerNorm(b), nn.GELU("tanh")
-
-def _stages(image_shape: tuple[int, ...]) -> int:
-    "How many stages lie between a picture and a 4x4 map"
-    if len(image_shape) != 3 or not (n := halvings(image_shape, 4)): raise ValueError(f"image_shape={tuple(image_shape)}; expected (C, H, W) with at least 8 pixels a side")
-    return n
 
 # %% ../../nbs/14_residual.ipynb #b4a04ace
 class ModulatedBlock(nn.Module):
@@ -108,7 +103,7 @@ class ResidualDecoder(nn.Module):
         cond: int = 256,  # length of the vector that steers the blocks
     ):
         super().__init__()
-        n = _stages(image_shape)
+        n = stages_from_4(image_shape)
         widths = [width * 2 ** min(n - 1 - i, 3) for i in range(n)] + [image_shape[0]]
         self.image_shape, self.groups = tuple(image_shape), [[i] for i in range(latent_dim)]
         self.mapping = nn.Sequential(*_dense(latent_dim, cond), *_dense(cond, cond))
