@@ -208,7 +208,7 @@ def __call__(self: Train) -> None:
     out = self.out or Path("runs") / f"{model.spec['name']}-{data.name.replace('/', '_').replace(':', '-')}-{options.get('seed', 0)}"
     with resumable(f"sae-lit train --resume --out {out}"):
         run = fit(model, data, out=out, resume=self.resume, device=self.device, **options)
-    say(f"{run.model.spec['name']}, {run.history[-1]['step']} steps, loss {run.history[-1]['loss']:.2f}: {out}\nnext: sae-lit evaluate {out}")
+    say(f"{run.model.spec['name']}, {run.history[-1]['step']} steps, loss {run.history[-1]['loss']:.4g}: {out}\nnext: sae-lit evaluate {out}")
 
 # %% ../nbs/88_cli.ipynb #ca2fa32c
 @contextmanager

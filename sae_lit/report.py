@@ -87,7 +87,8 @@ def plot_history(
 ) -> Figure:
     "Training loss, and the error on validation pictures, over steps; `ValueError` for an empty history."
     if not history: raise ValueError("the history is empty: nothing was logged, so there is no curve to draw")
-    curves = {"loss": "training loss, nats a picture", "val_mse": "validation MSE"}
+    unit = ", nats a picture" if "bernoulli" in history[0] else ""  # some losses are means over values
+    curves = {"loss": f"training loss{unit}", "val_mse": "validation MSE"}
     seen = {k: [(e["step"], e[k]) for e in history if k in e] for k in curves}
     seen = {k: v for k, v in seen.items() if v}
     figure, axes = plt.subplots(1, len(seen), figsize=(4 * len(seen), 2.6), layout="constrained", squeeze=False)

@@ -202,7 +202,7 @@ def after(self: Trainer, step: int, loss: Tensor, terms: dict[str, Tensor]) -> N
         mean = {k: v.item() for k, v in self.accelerator.reduce({"loss": loss, **{k: v.detach() for k, v in terms.items()}}, "mean").items()}
         value = mean["loss"]
         if not math.isfinite(value): raise ValueError(f"the loss became {value} at step {step}; lower lr={r.lr}, lengthen warmup={r.warmup}, or look for NaN in the data")
-        self.bar.set_postfix(loss=f"{value:.1f}", **{"images/s": f"{self.speed(step):.0f}"})
+        self.bar.set_postfix(loss=f"{value:.4g}", **{"images/s": f"{self.speed(step):.0f}"})
         entry = {"step": step, **mean, "lr": learning_rate(step - 1, r)}
         if due(r.evaluate_every): entry |= self.look(step)
         if self.main and (due(r.log_every) or due(r.evaluate_every)): self.log(entry)
