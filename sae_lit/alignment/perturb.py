@@ -305,8 +305,9 @@ def load(
     data: ImageDataset,  # the clean data set that was perturbed, or a view of it
     file: str | Path,  # from `save`; looked for as named, then in $SAE_LIT_DATA
     digest: str | None = None,  # which perturbation it must be; None: any
+    epsilon: float | None = None,  # another size of the pattern than the saved one
 ) -> Perturbed:
-    "A saved perturbation on its data. FileNotFoundError where there is no file; ValueError for a damaged one, for another digest, and for data that it was not made for."
+    "A saved perturbation on its data. FileNotFoundError where there is no file; ValueError for a damaged one, for another digest, for data that it was not made for, and for epsilon outside (0, 1]."
     path = _find(file)
     found = _contents(path)
     about, arrays = found['about'], {name: torch.from_numpy(found[name]) for name in ('level', 'table', 'pattern')}
@@ -317,7 +318,8 @@ def load(
     made = Perturbed(data, arrays['level'], arrays['table'].long(), arrays['pattern'], about.pop('epsilon'), about.pop('clip'), about)
     if made.digest != about.pop('digest'): raise ValueError(f"{path} is damaged: its numbers do not give its digest; save it again")
     if digest not in (None, made.digest): raise ValueError(f"{path} holds the perturbation {made.digest}, but {digest} was asked for: it has changed; restore the file, or ask for the new one")
-    made._note(file=str(file), digest=made.digest)
+    made._note(file=str(file), digest=made.digest, **({} if epsilon is None else {'epsilon': check_epsilon(epsilon)}))
+    if epsilon is not None: made.epsilon = float(epsilon)
     return made
 
 # %% ../../nbs/73_perturb.ipynb #19bdd66a
