@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sae_lit.cli import COMMANDS, main
+from sae_lit.data.catalog import load_data
 from tests import hear
 from tests.conftest import command
 
@@ -28,7 +29,7 @@ def finished(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS), *(["data", name] for name in ("list", "check", "write-twin"))], ids=" ".join)
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS), *(["data", name] for name in ("list", "check", "write-twin", "perturb"))], ids=" ".join)
 def test_help(words: list[str], capsys):
     with pytest.raises(SystemExit) as end: main([*words, "--help"])
     assert end.value.code == 0
@@ -162,6 +163,25 @@ def test_data(tmp_path: Path, capsys):
     assert main(["data", "check", "shapes3d", "--root", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "pictures: 64\n" in said and "shape: [3, 64, 64]" in said and "orientation (15)" in said
+
+
+def test_perturbation(tmp_path: Path, monkeypatch, capsys):
+    "From two VAEs to a perturbation file, to a model that has only seen perturbed pictures, to its scores."
+    monkeypatch.chdir(tmp_path)
+    train = "train --preset dense --data dsprites-twin --resolution 16 --latent-dim 2 --batch-size 8".split()
+    for seed in "01": assert main([*train, "--model", "bvae", "--steps", "10", "--seed", seed, "--out", f"clean{seed}"]) == 0
+    assert main("data perturb clean0 clean1 --n 500 --epsilon .2 --kappa 3 --out p.npz".split()) == 0
+    assert "p.npz\nnext: sae-lit train --data dsprites-twin --perturbation p.npz" in capsys.readouterr().out
+    assert main([*train, "--model", "ae", "--steps", "2", "--perturbation", "p.npz", "--out", "after"]) == 0
+    stored = json.loads(Path("after/config.json").read_text())["data"]
+    assert stored["name"] == "perturbed:dsprites-twin" and stored["file"] == "p.npz" and len(stored["digest"]) == 16
+    pair = [load_data(**stored), load_data("dsprites-twin", resolution=16)]
+    assert .199 < (pair[0].images([5]) - pair[1].images([5])).abs().max() < .201
+    assert main("evaluate after --n 300 --n-test 100".split()) == 0
+    for words, why in {"data perturb clean0 clean1 --out p.npz": "is there already", "data perturb clean0 after --out q.npz": "other data than clean0", "data perturb clean0 --out q.npz": "at least two restarts",
+                       "data perturb clean0 clean1 --out q.txt": "ends in .npz", "data perturb clean0 clean1 --n 500 --epsilon 2 --out q.npz": "epsilon=2"}.items():
+        assert main(words.split()) == 2 and why in capsys.readouterr().err, words
+    assert not Path("q.npz").exists()
 
 
 def test_study(tmp_path: Path, monkeypatch, capsys):
