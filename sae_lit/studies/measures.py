@@ -13,7 +13,7 @@ from typing import Callable
 import torch
 from torch import nn
 
-from ..alignment.perturb import Changed
+from ..alignment.perturb import Changed, Perturbed
 from ..alignment.perturb import load as load_perturbed
 from ..alignment.polarized import active_units, posterior
 from ..data.datasets import ImageDataset
@@ -118,20 +118,23 @@ def alignment(
     data: ImageDataset,  # on a grid of factors; clean, perturbed or noisy
     seed: int,  # not used: all runs are asked the same pictures
     n: int = 10_000,  # codes
-    file: str | None = None,  # a saved perturbation of the clean data, whose s is looked for
+    file: str | None = None,  # a saved perturbation of the clean data, whose s is looked for where the data has none of its own
 ) -> dict[str, float]:
-    "MIG, units in use, the mean squared error, and s: its largest correlation with a latent, and that latent's rank by mean posterior variance, from 1 (Clearing the Path)."
+    "MIG, units in use, the mean squared error, and s: its largest correlation with a latent, and of that latent the information level and the rank by it, from 1 (Clearing the Path)."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:n]
     codes, x = encode_at(model, data, index).cpu(), data.images(index[:1000]).to(device_of(model))
     with evaluating(model): mse = (model.decode(model.encode(x)) - x).square().mean().item()
     scores = {"mig": mig(codes, data.factors(index).cpu()), "mse": mse}
     variance = posterior(model, data, index).variance if isinstance(model.bottleneck, Gaussian) else None
     if variance is not None: scores |= {"active": len(active_units(variance)), "information": (1 - variance.mean(0)).clamp_min(0).sum().item()}
-    if file is None: return scores
-    level = load_perturbed(data.source if isinstance(data, Changed) else data, file).level[data.source_rows(index)].double()
+    if file is None and not isinstance(data, Perturbed): return scores
+    owner = data if isinstance(data, Perturbed) else load_perturbed(data.source if isinstance(data, Changed) else data, file)
+    level = owner.level[data.source_rows(index)].double()
     found = torch.corrcoef(torch.cat([level[None], codes.double().T]))[0, 1:].nan_to_num().abs()
-    rank = {} if variance is None else {"s_rank": int((variance.mean(0) < variance.mean(0)[found.argmax()]).sum()) + 1}
-    return scores | {"s_correlation": found.max().item()} | rank
+    scores |= {"s_correlation": found.max().item()}
+    if variance is None: return scores
+    mean = variance.mean(0)
+    return scores | {"s_information": 1 - mean[found.argmax()].item(), "s_rank": int((mean < mean[found.argmax()]).sum()) + 1}
 
 # %% ../../nbs/80b_measures.ipynb #a445be4b
 Measure = Callable[..., dict[str, float]]  # of a model, data, a seed, and options by name
