@@ -82,6 +82,7 @@ def judged(
 def eligible(
     rows: list[dict],  # from `judged`; gets "excluded" where that is so
     tolerance: float,  # how much worse than the median a reconstruction may be
+    pruned: bool = False,  # may latents be asleep?
 ) -> tuple[list[int], str]:  # which runs are left, and what has to be said about that
     "Runs that are neither failed nor over-pruned; if all are over-pruned, those with most active latents. ValueError if all failed."
     whole = [i for i, row in enumerate(rows) if 'excluded' not in row]
@@ -90,6 +91,7 @@ def eligible(
     for i in whole:
         if rows[i]['mse'] > limit: rows[i]['excluded'] = f"reconstruction {rows[i]['mse']:.2g}, more than {limit:.2g}"
     sharp = [i for i in whole if 'excluded' not in rows[i]]
+    if pruned: return sharp, ''
     most = max(rows[i]['active'] for i in sharp)
     for i in sharp:
         if rows[i]['active'] < rows[i]['latents']: rows[i]['excluded'] = f"{rows[i]['active']} of {rows[i]['latents']} latents active"
@@ -140,7 +142,7 @@ def shares(
 def choose(
     runs: Sequence[Run | str | Path],  # β-VAEs that differ in their seed only, or their folders; at least two, better ten
     data: ImageDataset,  # the clean data set that s is for, with known factors
-    which: str = 'worst',  # "worst": lowest MIG, the attack; "best": highest, a control
+    which: str = 'worst',  # "worst": lowest MIG, the attack; "best": highest, a control, whose latents may sleep
     n: int = 10_000,  # pictures to judge on
     seed: int = 0,  # which pictures
     threshold: float = .8,  # a latent is active if its mean variance lies below
@@ -156,7 +158,7 @@ def choose(
     runs = [check_origin(finished(run), data) for run in runs]
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     rows = [judged(run, data, index, threshold, batch_size) for run in runs]
-    left, note = eligible(rows, tolerance)
+    left, note = eligible(rows, tolerance, pruned=which == 'best')
     best = (min if which == 'worst' else max)(left, key=lambda i: rows[i]['mig'])
     found = posterior(runs[best].model, data, None, batch_size)
     latent = int(found.variance.mean(0).argmin())
