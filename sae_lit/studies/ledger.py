@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'GREY', 'Estimate', 'estimate', 'opened', 'budget', 'same', 'missing', 'Table', 'table', 'notes', 'number',
-           'Comparison', 'verdict', 'draw']
+           'Comparison', 'verdict', 'paired', 'draw']
 
 # %% ../../nbs/82_ledger.ipynb #6c336b15
 import json
@@ -197,6 +197,19 @@ def verdict(
     if e.low is None or e.low <= 0 <= e.high: return "undecided"
     return "holds" if (e.low > 0) == (claim == ">") else "fails"
 
+# %% ../../nbs/82_ledger.ipynb #5858c3c4
+def paired(
+    told: str,  # the claim in words
+    ours: dict[int, float],  # seed: value
+    theirs: dict[int, float],  # seed: value
+    claim: str = ">",  # "ours > theirs" or "ours < theirs"
+) -> Comparison:
+    "Decide a claim by the differences over the seeds that both have; `ValueError` where there are none."
+    differences = {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
+    if not differences: raise ValueError(f"{told}: seeds {sorted(ours)} and {sorted(theirs)} have none in common")
+    e = estimate(list(differences.values()))
+    return Comparison(told, differences, e.mean, e.low, e.high, verdict(e, claim))
+
 # %% ../../nbs/82_ledger.ipynb #82c2f4f6
 @patch
 def compare(self: Table,
@@ -213,10 +226,8 @@ def compare(self: Table,
     for model in (a, b):
         if model not in self.study.models: raise ValueError(f"unknown model {model!r}; {nearest(model, list(self.study.models))}")
     ours, theirs = (self.values.get((data, model, score), {}) for model in (a, b))
-    differences = {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
-    if not differences: raise ValueError(f"no seed has {score!r} of both {a} and {b}")
-    e = estimate(list(differences.values()))
-    return Comparison(f"{score} of {a} {claim} {b}", differences, e.mean, e.low, e.high, verdict(e, claim))
+    if not ours.keys() & theirs.keys(): raise ValueError(f"no seed has {score!r} of both {a} and {b}")
+    return paired(f"{score} of {a} {claim} {b}", ours, theirs, claim)
 
 @patch
 def only(self: Table, data: str | None) -> str:
