@@ -120,7 +120,7 @@ def alignment(
     n: int = 10_000,  # codes
     file: str | None = None,  # a saved perturbation of the clean data, whose s is looked for where the data has none of its own
 ) -> dict[str, float]:
-    "MIG, units in use, the mean squared error, and s: its largest correlation with a latent, and of that latent the information level and the rank by it, from 1 (Clearing the Path)."
+    "MIG, units in use, the mean squared error, and s: its largest correlation with a latent, and of that latent the information level, the largest one beside it, and the rank by it, from 1 (Clearing the Path)."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:n]
     codes, x = encode_at(model, data, index).cpu(), data.images(index[:1000]).to(device_of(model))
     with evaluating(model): mse = (model.decode(model.encode(x)) - x).square().mean().item()
@@ -133,8 +133,8 @@ def alignment(
     found = torch.corrcoef(torch.cat([level[None], codes.double().T]))[0, 1:].nan_to_num().abs()
     scores |= {"s_correlation": found.max().item()}
     if variance is None: return scores
-    mean = variance.mean(0)
-    return scores | {"s_information": 1 - mean[found.argmax()].item(), "s_rank": int((mean < mean[found.argmax()]).sum()) + 1}
+    mean, of_s = variance.mean(0), torch.arange(len(found)) == found.argmax()
+    return scores | {"s_information": 1 - mean[of_s].item(), "other_information": 1 - mean[~of_s].min().item(), "s_rank": int((mean < mean[of_s]).sum()) + 1}
 
 # %% ../../nbs/80b_measures.ipynb #a445be4b
 Measure = Callable[..., dict[str, float]]  # of a model, data, a seed, and options by name
