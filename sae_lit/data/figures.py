@@ -6,7 +6,7 @@
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'SKY', 'PURPLE', 'BLACK', 'COLOURS', 'GREY', 'HEAT', 'WIDTH', 'FONT',
            'smallest_text', 'canvas', 'short', 'heat_map', 'write', 'part', 'variables']
 
-# %% ../../nbs/01c_figures.ipynb #492b734a
+# %% ../../nbs/01c_figures.ipynb #ddceee8e
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
-# %% ../../nbs/01c_figures.ipynb #dff1340c
+# %% ../../nbs/01c_figures.ipynb #f8c004b8
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, BLACK = COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")  # Okabe and Ito's
 GREY = "#8C8C8C"  # behind blue or black only: colour-blind eyes take it for GREEN or PURPLE
 HEAT = "cividis"  # Nuñez, Anderton & Renslow 2018: lightness grows evenly, for colour-blind readers too
 
-# %% ../../nbs/01c_figures.ipynb #145a26e1
+# %% ../../nbs/01c_figures.ipynb #411730f1
 WIDTH, FONT = 5.25, 8  # inches: 420 pixels at 80 dots an inch; points: 9 of these pixels
 
 def smallest_text(
@@ -32,7 +32,7 @@ def smallest_text(
     points = [t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
     return min(points, default=np.inf) / 72 * min(80, width / figure.get_figwidth())
 
-# %% ../../nbs/01c_figures.ipynb #d9c3d18c
+# %% ../../nbs/01c_figures.ipynb #0be04289
 def canvas(
     width: float = WIDTH,  # inches
     height: float = 2.4,  # inches
@@ -42,7 +42,7 @@ def canvas(
     **options: object,  # as for `plt.subplots`, such as sharey=True
 ) -> tuple[Figure, np.ndarray]:  # not shown; axes [rows, columns]
     "A blank figure in the common look; `ValueError` for one that a README would shrink"
-    if not 0 < width <= WIDTH: raise ValueError(f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, which a README shows without shrinking: use more rows")
+    if not 0 < width <= WIDTH + 1e-6: raise ValueError(f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, which a README shows without shrinking: use more rows")
     with plt.rc_context({"font.size": FONT, "axes.titlesize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}):
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **options)
     plt.close(figure)
@@ -52,7 +52,7 @@ def canvas(
     if title: figure.suptitle(title, fontsize=FONT + 1)
     return figure, axes
 
-# %% ../../nbs/01c_figures.ipynb #eefea295
+# %% ../../nbs/01c_figures.ipynb #3ac2ffa9
 def short(
     x: float,
 ) -> str:  # "" for NaN
@@ -60,7 +60,7 @@ def short(
     if not np.isfinite(x): return ""
     return f"{x:.0f}" if abs(x) >= 10 or abs(x) < .005 else f"{x:.1f}" if abs(x) >= 9.995 else f"{x:.2f}".replace("0.", ".")
 
-# %% ../../nbs/01c_figures.ipynb #3c44cba3
+# %% ../../nbs/01c_figures.ipynb #fce7879c
 def heat_map(
     values: ArrayLike,  # not negative, [rows, columns]; cells with NaN stay empty
     rows: Sequence[str],  # their names
@@ -80,7 +80,7 @@ def heat_map(
     wide, names = len(columns) > 12, .068 * max(map(len, rows)) + .3 * bool(ylabel) + .25
     tall = max(map(len, columns)) > 4 or wide and max(map(len, columns)) > 2 # names of columns are written upwards
     height = .27 * len(rows) + .3 + .2 * (bool(title) + bool(xlabel) + bool(blocks)) + .068 * max(map(len, columns)) * tall
-    figure, ((ax,),) = canvas(min(WIDTH, max(2.2, names + (.34 + .01 * wide) * len(columns))), height)
+    figure, ((ax,),) = canvas(min(WIDTH, max(.075 * len(title) + .2, names + .34 * len(columns))), height)
     shown = ax.imshow(values, cmap=HEAT, vmin=0, vmax=high, aspect="auto")
     if wide: figure.colorbar(shown, ax=ax, pad=.01).ax.tick_params(labelsize=FONT)
     else: write(ax, shown)
@@ -89,7 +89,7 @@ def heat_map(
     part(ax, blocks or {}, square)
     return figure
 
-# %% ../../nbs/01c_figures.ipynb #12f8454c
+# %% ../../nbs/01c_figures.ipynb #c959a0e7
 def write(
     ax: plt.Axes,
     shown: "plt.cm.ScalarMappable",  # what `imshow` gave
@@ -115,7 +115,7 @@ def part(
     above.set_xticks((edges[1:] + edges[:-1]) / 2, list(blocks), fontsize=FONT)
     above.tick_params(length=0); above.spines[:].set_visible(False)
 
-# %% ../../nbs/01c_figures.ipynb #634aadba
+# %% ../../nbs/01c_figures.ipynb #a2e19f26
 def variables(
     groups: Sequence[Sequence[int]] | None,  # latents of each variable, such as `model.groups`
 ) -> dict[str, int]:  # {"S1": 3, "S2": 3}; empty where each latent is a variable of its own
