@@ -70,7 +70,7 @@ def stack_rows(
     bottoms = accumulate(band.shape[1] for band in bands)
     return torch.cat(bands, 1), [bottom - height / 2 for bottom in bottoms]
 
-# %% ../../nbs/51_traversal.ipynb #33691f4b
+# %% ../../nbs/51_traversal.ipynb #1bfe88e4
 def put_rows(
     ax: plt.Axes,
     images: Tensor, # In [0, 1], [rows, columns, C, H, W]

@@ -248,16 +248,16 @@ def plot_intervals(
     for ax in axes.flat[len(chosen):]: ax.set_visible(False)
     return figure
 
-# %% ../../nbs/82_ledger.ipynb #d81c1c1a
+# %% ../../nbs/82_ledger.ipynb #d26f89db
 def draw(ax: Axes, y: int, values: Sequence[float]) -> None:
     "One row of a panel, the mean written above its dot"
     e = estimate(values)
     ax.plot(values, [y] * len(values), "|", color=GREY, ms=9)
     if e.low is not None: ax.plot([e.low, e.high], [y, y], color=BLUE, lw=2)
     ax.plot(e.mean, y, "o", color=BLUE, ms=5)
-    ax.annotate(number(e.mean), (e.mean, y), (0, 5), textcoords="offset points", ha="center", fontsize=FONT)
+    ax.annotate(number(e.mean), (e.mean, y), (0, 6), textcoords="offset points", ha="center", fontsize=FONT)
 
-# %% ../../nbs/82_ledger.ipynb #d5fae959
+# %% ../../nbs/82_ledger.ipynb #76e6bafb
 @patch
 def plot(self: Table,
     scores: Sequence[str] | None = None,  # panels; None: all
