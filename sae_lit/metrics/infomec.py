@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -25,6 +24,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
+from ..data.figures import heat_map, variables
 from .information import as_arrays, as_classes, information, joint_counts
 
 # %% ../../nbs/60c_infomec.ipynb #2130c2ce
@@ -127,16 +127,11 @@ def infomec(
 # %% ../../nbs/60c_infomec.ipynb #ad1d96d8
 def nmi_heatmap(
     result: InfoMEC,
-    names: Sequence[str] | None = None, # Of the factors; None: their numbers
+    names: Sequence[str] | None = None, # Of the factors; None: their numbers, from 1
+    groups: Sequence[Sequence[int]] | None = None, # Neighbouring latents that belong together, such as `model.groups`
+    title: str = '',
 ) -> Figure: # Not shown
-    "Who knows what: factors down, latents across; names of latents that are not active are red"
-    latents, factors = result.nmi.shape
-    fig, ax = plt.subplots(figsize=(1.5 + .42 * latents, .8 + .42 * factors), layout='constrained')
-    plt.close(fig)
-    ax.imshow(result.nmi.T, vmin=0, vmax=1, cmap='magma')
-    for (i, j), x in np.ndenumerate(result.nmi.T):
-        if np.isfinite(x): ax.text(j, i, f'{x:.2f}'.lstrip('0') if x < .995 else '1', ha='center', va='center', fontsize=7, color='w' if x < .6 else 'k')
-    ax.set_xticks(range(latents), [f'$z_{{{j}}}$' for j in range(latents)])
-    ax.set_yticks(range(factors), names or range(factors))
-    for label, on in zip(ax.get_xticklabels(), result.active): label.set_color('k' if on else 'r')
-    return fig
+    "Who knows what: factors down, latents across, the names of those that are not active in brackets. Raises ValueError for a wrong number of names."
+    latents = [f'z{j + 1}' if on else f'(z{j + 1})' for j, on in enumerate(result.active)]
+    names = [f'factor {f + 1}' for f in range(result.nmi.shape[1])] if names is None else list(names)
+    return heat_map(result.nmi.T, names, latents, variables(groups), high=1, title=title)

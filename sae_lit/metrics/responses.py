@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
+from ..data.figures import heat_map, variables
 from ..models.codes import device_of, evaluating
 from ..sampling.hybrid import HybridSampler
 
@@ -93,22 +93,11 @@ def plot_responses(
     groups: Sequence[Sequence[int]] | None = None, # Neighbouring latents that belong together, such as `model.groups`
     title: str = '',
 ) -> Figure: # Not shown
-    "Heat map of responses. Raises ValueError for a wrong number of names."
+    "Heat map of responses. Raises ValueError for a wrong number of names, and for groups that do not fit."
     latents = rows is None and len(M) == M.shape[1] # changed one by one, so that the groups are theirs, too
     rows = [f"do({'z' if latents else 'S'}{j + 1})" for j in range(len(M))] if rows is None else list(rows)
     columns = [f'z{k + 1}' for k in range(M.shape[1])] if columns is None else list(columns)
-    if (len(rows), len(columns)) != tuple(M.shape): raise ValueError(f"{len(rows)} row and {len(columns)} column names for a matrix {list(M.shape)}")
-    figure, axes = plt.subplots(figsize=(1.6 + .28 * len(columns), 1. + .28 * len(rows)), layout='constrained')
-    plt.close(figure) # pyplot forgets it: a notebook shows the returned figure once, a script leaks none
-    shown = axes.imshow(M.detach().cpu(), cmap='cividis', vmin=0)
-    axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(rows)), rows, fontsize=8)
-    axes.set(title=title, xlabel='moves')
-    for edge in np.cumsum([len(g) for g in groups or ()])[:-1] - .5:
-        axes.axvline(edge, color='white')
-        if latents: axes.axhline(edge, color='white')
-    figure.colorbar(shown, ax=axes)
-    return figure
+    return heat_map(M.detach().cpu(), rows, columns, variables(groups), square=latents, title=title, xlabel='moves')
 
 # %% ../../nbs/69_responses.ipynb #261f2c7b
 def chunk_matrix(
