@@ -42,7 +42,7 @@ HOUSE = re.compile(r"^\| (\d)0–\d9 \| .*? \| (.*?) \|$", re.M)   # the index's
 CONFIG = {
     "project": SETTINGS["title"], "html_title": SETTINGS["title"], "author": SETTINGS["author"], "copyright": SETTINGS["copyright"],
     "extensions": ["myst_nb", "sphinx.ext.mathjax"], "root_doc": "index", "suppress_warnings": ["myst.header"],
-    "nb_execution_mode": "off", "nb_merge_streams": True, "myst_enable_extensions": ["dollarmath", "amsmath"], "myst_heading_anchors": 3,
+    "nb_execution_mode": "off", "nb_merge_streams": True, "myst_enable_extensions": ["dollarmath", "amsmath", "attrs_block"], "myst_heading_anchors": 3,
     "myst_update_mathjax": False, "smartquotes": False, "add_module_names": False, "python_use_unqualified_type_names": True,
     "maximum_signature_line_length": 88, "toc_object_entries_show_parents": "hide", "html_show_sourcelink": False, "html_copy_source": False,
     "html_theme": "furo", "html_static_path": ["_static"], "html_css_files": ["docs.css"], "html_extra_path": ["_extra"], "highlight_language": "python",
@@ -61,8 +61,9 @@ class Lesson(NamedTuple):
 
 
 def lesson(path: Path) -> Lesson:
-    "Read the notebook at `path`."
+    "Read the notebook at `path`; cells of nothing but directives stay out."
     text, nb = path.read_text(encoding="utf-8"), visible(path)
+    nb.cells = [cell for cell in nb.cells if cell.cell_type != "code" or re.search(r"^(?!\s*#\|)\s*\S", cell.source, re.M)]
     first = nb.cells[0].source if nb.cells else ""
     title, promise = re.search(r"^# (.+)", first, re.M), re.search(r"^> (.+)", first, re.M)
     if not title: raise ValueError(f"{path.name} does not start with a title; its first cell should be `# Title`, then `> promise`")
@@ -136,25 +137,29 @@ def write_reference(lessons: list[Lesson], source: Path) -> list[ModuleType]:
     names = [f"- {{py:obj}}`{name} <{obj.__module__}.{name}>`: {prose(docstring(obj).splitlines()[0])}" for name, obj in short if obj.__module__ in written]
     items = [f"- [`{it.module}`]({it.module}.md): {it.promise}" for it in lessons]
     text = ["# Reference", f"After `import {SETTINGS['lib_name']} as sl`, scripts find these names as `sl.{names and short[0][0]}` and so on:", "\n".join(names),
-            "## Modules", "\n".join(items), toctree([it.module for it in lessons], ":titlesonly:")]
+            "## Modules", "\n".join(items), toctree([f"{it.module.partition('.')[2]} <{it.module}>" for it in lessons], ":titlesonly:")]
     (source/"api/index.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
     return modules
 
 
 class Names(SphinxTransform):
-    "Inline code that is the name of something in the reference becomes a link to it: a name of the page's own module first, else one that is unique."
+    """Inline code that is the name of something in the reference becomes a link to it.
+
+    A name of the page's own module goes first; others must be unique, and look like names: `load` and `table` are words.
+    """
     default_priority = 500
     homes: dict[str, list[str]] = {}   # by name: modules that define it
     own: dict[str, str] = {}           # by page: its module
+    known: set[str] = set()            # what the package itself offers
 
     def apply(self, **_) -> None:
         for literal in list(self.document.findall(nodes.literal)):
             name = literal.astext().removesuffix("()").removeprefix("sl.")
-            module, page_own = name.rpartition(".")[0], self.own.get(self.env.docname, "")
-            homes = self.homes.get(name, [])
-            home = page_own if page_own in homes else homes[0] if len(homes) == 1 else ""
+            page_own, homes = self.own.get(self.env.docname, ""), self.homes.get(name, [])
+            telling = name in self.known or "_" in name or name != name.lower()
+            home = page_own if page_own in homes else homes[0] if len(homes) == 1 and telling else ""
             linked = any(isinstance(up, (nodes.reference, nodes.title, pending_xref)) for up in above(literal))
-            if linked or not home or module == home: continue
+            if linked or not home: continue
             ref = pending_xref("", refdomain="py", reftype="obj", reftarget=f"{home}.{name}", refdoc=self.env.docname, refexplicit=True)
             literal.replace_self(ref)
             ref += literal
@@ -213,6 +218,7 @@ def build(chosen: list[Path], out: Path) -> set[str]:
         Names.homes = defaultdict(list)
         for module in modules:
             for name in module.__all__: Names.homes[name].append(module.__name__)
+        Names.known = set(import_module(SETTINGS["lib_name"]).__all__)
         Names.own = {page: it.module for it in lessons if it.module for page in (it.path.stem, f"api/{it.module}")}
         shutil.rmtree(out, ignore_errors=True)
         app = Sphinx(source, None, out, Path(scratch, "doctrees"), "html", confoverrides=CONFIG, warningiserror=True, status=None)

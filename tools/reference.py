@@ -102,10 +102,11 @@ def signature(rows: list[Row], types: bool) -> str:
 
 
 def prose(text: str) -> str:
-    "A docstring or comment as Markdown: `<` is no HTML, and `$` starts mathematics only where LaTeX follows."
+    "A docstring or comment as Markdown: `<` starts no HTML, `$NAME` no mathematics, and `>= 1` no quotation."
     pieces = re.split(r"(`[^`]*`)", text)
     plain = lambda s: re.sub(r"\$(?=[A-Z_]+\b)", r"\\$", re.sub(r"<(?=[A-Za-z/!])", r"\\<", s))
-    return "".join(piece if piece.startswith("`") else plain(piece) for piece in pieces)
+    text = "".join(piece if piece.startswith("`") else plain(piece) for piece in pieces)
+    return re.sub(r"^(\d*)(?=[>#+*.)-])(?!\*\S)", r"\1\\", text, flags=re.M)
 
 
 def code(text: str) -> str:
@@ -114,11 +115,9 @@ def code(text: str) -> str:
 
 
 def markdown_table(rows: list[Row]) -> str:
-    "The rows as a table in Markdown; columns without an entry are left out."
-    columns = [i for i in range(4) if any(row[i] for row in rows)]
-    shown = [[("*returns*" if row.name == "returns" else code(row.name)), code(row.type), code(row.default), prose(row.meaning)] for row in rows]
-    items = [("Parameter", "Type", "Default", "Meaning"), *shown]
-    cells = ["\n".join(f"{'* -' if i == columns[0] else '  -'} {row[i]}".rstrip() for i in columns) for row in items]
+    "The rows as a table in Markdown; defaults stand in the signature above it."
+    shown = [("*returns*" if row.name == "returns" else code(row.name), code(row.type), prose(row.meaning)) for row in rows]
+    cells = [f"* - {a}\n  - {b}\n  - {c}".replace("- \n", "-\n").rstrip() for a, b, c in [("Parameter", "Type", "Meaning"), *shown]]
     return "\n".join(["```{list-table}", ":header-rows: 1", ":class: docments", "", *cells, "```"])
 
 
