@@ -2,7 +2,7 @@
 
 `python tools/docs.py` builds all of it, `python tools/docs.py NOTEBOOK ...` the index, these and the modules they export. Nothing is executed.
 Sphinx's warnings are errors, and afterwards every link, picture and anchor of the pages that leads to the site itself is looked up.
-`--external` lists the links that lead elsewhere; they are not fetched.
+Links that lead elsewhere, other than to the sources, are listed; they are not fetched.
 """
 import argparse
 import configparser
@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 from sphinx.transforms import SphinxTransform
+from sphinx.util.docutils import docutils_namespace
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -39,6 +41,8 @@ SETTINGS = SETTINGS["DEFAULT"]
 SOURCE = f"{SETTINGS['git_url']}/blob/{SETTINGS['branch']}"
 ROOMS = "Data Networks Objectives Models Training Sampling Metrics Alignment Studies Papers".split()   # by the tens of a notebook's number
 HOUSE = re.compile(r"^\| (\d)0–\d9 \| .*? \| (.*?) \|$", re.M)   # the index's table of the rooms
+DIRECTIVES = re.compile(r"\A(\s*#\|.*(\n|\Z))+")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 CONFIG = {
     "project": SETTINGS["title"], "html_title": SETTINGS["title"], "author": SETTINGS["author"], "copyright": SETTINGS["copyright"],
     "extensions": ["myst_nb", "sphinx.ext.mathjax"], "root_doc": "index", "suppress_warnings": ["myst.header"],
@@ -61,9 +65,12 @@ class Lesson(NamedTuple):
 
 
 def lesson(path: Path) -> Lesson:
-    "Read the notebook at `path`; cells of nothing but directives stay out."
+    "Read the notebook at `path`; lines of directives stay out, and what is folded becomes Markdown, so that mathematics shows in it."
     text, nb = path.read_text(encoding="utf-8"), visible(path)
-    nb.cells = [cell for cell in nb.cells if cell.cell_type != "code" or re.search(r"^(?!\s*#\|)\s*\S", cell.source, re.M)]
+    for cell in nb.cells:
+        if cell.cell_type == "code": cell.source = DIRECTIVES.sub("", cell.source)
+        else: cell.source = re.sub(r"\s*(?=</details>)", "\n\n", re.sub(r"(?<=</summary>)\s*", "\n\n", cell.source))
+    nb.cells = [cell for cell in nb.cells if cell.source.strip()]
     first = nb.cells[0].source if nb.cells else ""
     title, promise = re.search(r"^# (.+)", first, re.M), re.search(r"^> (.+)", first, re.M)
     if not title: raise ValueError(f"{path.name} does not start with a title; its first cell should be `# Title`, then `> promise`")
@@ -75,7 +82,7 @@ def led(link: str, path: Path, pages: set[Path]) -> str:
     "The relative `link` of the notebook at `path`: what is no page or picture of the site but a file of the repository is read there."
     target = (path.parent/unquote(link.split("#")[0])).resolve()
     ours = target in pages or "figures" in target.parts or not target.exists() or not target.is_relative_to(ROOT)
-    return link if ours else f"{SOURCE}/{target.relative_to(ROOT).as_posix()}".removesuffix("/.")
+    return link if ours else f"{SOURCE}/{target.relative_to(ROOT).as_posix()}"
 
 
 def write_lesson(it: Lesson, pages: set[Path], cells: set[str], source: Path) -> None:
@@ -104,11 +111,11 @@ def write_rooms(lessons: list[Lesson], holds: dict[str, str], source: Path) -> l
     for it in lessons:
         if not it.path.stem[0].isdigit(): raise ValueError(f"{it.path.name} belongs to no room; a notebook's name starts with its number")
         rooms[it.path.stem[0]].append(it)
-    for digit, its in rooms.items():
-        items = [f"- [{it.title}]({it.path.name}) <small>`{it.path.stem}`</small>\n  {it.promise}" for it in its]
-        text = [f"# {digit}0–{digit}9 {ROOMS[int(digit)]}", holds.get(digit, ""), "\n".join(items), toctree([it.path.stem for it in its])]
+    for digit, its in sorted(rooms.items()):
+        items = [f"- [{it.title}]({it.path.name}) <small>{it.path.stem}</small>\n  {it.promise}" for it in its]
+        text = [f"# {digit}0–{digit}9 {ROOMS[int(digit)]}", holds.get(digit, "")[:1].upper() + holds.get(digit, "")[1:], "\n".join(items), toctree([it.path.stem for it in its])]
         (source/f"room_{digit}0.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
-    return [f"room_{digit}0" for digit in rooms]
+    return [f"room_{digit}0" for digit in sorted(rooms)]
 
 
 def links(module: ModuleType, it: Lesson) -> Callable[[Place], str]:
@@ -146,11 +153,13 @@ class Names(SphinxTransform):
     """Inline code that is the name of something in the reference becomes a link to it.
 
     A name of the page's own module goes first; others must be unique, and look like names: `load` and `table` are words.
+    The name of a notebook leads to its page. Parameters of the reference's tables are their own place.
     """
     default_priority = 500
     homes: dict[str, list[str]] = {}   # by name: modules that define it
     own: dict[str, str] = {}           # by page: its module
     known: set[str] = set()            # what the package itself offers
+    lessons: set[str] = set()          # the notebooks' names
 
     def apply(self, **_) -> None:
         for literal in list(self.document.findall(nodes.literal)):
@@ -158,11 +167,17 @@ class Names(SphinxTransform):
             page_own, homes = self.own.get(self.env.docname, ""), self.homes.get(name, [])
             telling = name in self.known or "_" in name or name != name.lower()
             home = page_own if page_own in homes else homes[0] if len(homes) == 1 and telling else ""
-            linked = any(isinstance(up, (nodes.reference, nodes.title, pending_xref)) for up in above(literal))
-            if linked or not home: continue
-            ref = pending_xref("", refdomain="py", reftype="obj", reftarget=f"{home}.{name}", refdoc=self.env.docname, refexplicit=True)
+            settled = any(isinstance(up, (nodes.reference, nodes.title, pending_xref)) or is_parameter(up) for up in above(literal))
+            if settled or not (home or name in self.lessons): continue
+            kind = ("py", "obj", f"{home}.{name}") if home else ("std", "doc", f"/{name}")
+            ref = pending_xref("", **dict(zip(("refdomain", "reftype", "reftarget"), kind)), refdoc=self.env.docname, refexplicit=True)
             literal.replace_self(ref)
             ref += literal
+
+
+def is_parameter(node: nodes.Node) -> bool:
+    "Whether a node is the first column of a parameter table."
+    return isinstance(node, nodes.entry) and not node.parent.index(node) and any("docments" in up.get("classes", ()) for up in above(node))
 
 
 def above(node: nodes.Node) -> Iterator[nodes.Node]:
@@ -219,12 +234,15 @@ def build(chosen: list[Path], out: Path) -> set[str]:
         for module in modules:
             for name in module.__all__: Names.homes[name].append(module.__name__)
         Names.known = set(import_module(SETTINGS["lib_name"]).__all__)
+        Names.lessons = {it.path.stem for it in lessons}
         Names.own = {page: it.module for it in lessons if it.module for page in (it.path.stem, f"api/{it.module}")}
         shutil.rmtree(out, ignore_errors=True)
-        app = Sphinx(source, None, out, Path(scratch, "doctrees"), "html", confoverrides=CONFIG, warningiserror=True, status=None)
-        app.add_transform(Names)
-        app.build()
-        if app.statuscode: raise SphinxError("the site has the faults that are named above")
+        said = StringIO()
+        with docutils_namespace():
+            app = Sphinx(source, None, out, Path(scratch, "doctrees"), "html", confoverrides=CONFIG, warningiserror=True, status=None, warning=said)
+            app.add_transform(Names)
+            app.build()
+        if app.statuscode: raise SphinxError(COLOUR.sub("", said.getvalue()).replace(f"{source}/", ""))
     broken, elsewhere = lookup(out)
     if broken: raise SphinxError("\n".join(["the site has broken links:", *broken]))
     return elsewhere
@@ -234,9 +252,8 @@ if __name__ == "__main__":
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("notebooks", nargs="*", type=Path)
     args.add_argument("--out", type=Path, default=ROOT/"_docs")
-    args.add_argument("--external", action="store_true", help="list the links that lead elsewhere")
     args = args.parse_args()
     try: elsewhere = build(args.notebooks or notebooks(), args.out)
-    except SphinxError as fault: sys.exit(str(fault))
-    if args.external: print(*sorted(elsewhere), sep="\n")
-    print(f"open {args.out}/index.html: {len(list(args.out.rglob('*.html')))} pages, no broken link; {len(elsewhere)} addresses lead elsewhere (--external lists them)")
+    except (SphinxError, ValueError) as fault: sys.exit(str(fault))
+    print("These links lead elsewhere and were not followed:", *sorted(link for link in elsewhere if not link.startswith(SOURCE)), sep="\n  ")
+    print(f"open {args.out}/index.html: {len(list(args.out.rglob('*.html')))} pages, no link within the site is broken")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from fastcore.docments import docments
 
 CELL = re.compile(r"# %% (\S+\.ipynb) #(\w+)")   # nbdev's mark: the notebook and the cell that the lines below come from
-LONGEST = 100                                    # a constant's value is shown up to here
+LONGEST = 90                                     # a constant's value is shown up to here
 
 
 class Row(NamedTuple):
@@ -39,6 +39,20 @@ def written(node: ast.AST | None) -> str:
     return "" if node is None else ast.unparse(node)
 
 
+def kind(annotation: ast.AST | None) -> str:
+    "A type as written, without quotation marks round what could not be named yet."
+    return annotation.value if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str) else written(annotation)
+
+
+def default(value: ast.AST | None) -> str:
+    "A field's default as written; for a `field(...)` what it makes."
+    if not (isinstance(value, ast.Call) and written(value.func).rpartition(".")[2] == "field"): return written(value)
+    given = {word.arg: word.value for word in value.keywords}
+    factory = given.get("default_factory")
+    if factory is None: return written(given.get("default"))
+    return written(factory.body) if isinstance(factory, ast.Lambda) else f"{written(factory)}()"
+
+
 def definition(obj: object) -> ast.AST:
     "The syntax tree of a function or class."
     return ast.parse(dedent(inspect.getsource(obj))).body[0]
@@ -49,10 +63,10 @@ def arguments(node: ast.FunctionDef) -> Iterator[tuple[str, str, str, str]]:
     args = node.args
     plain = [*args.posonlyargs, *args.args]
     defaults = [None] * (len(plain) - len(args.defaults)) + args.defaults
-    yield from ((a.arg, "", written(a.annotation), written(d)) for a, d in zip(plain, defaults))
-    if args.vararg: yield args.vararg.arg, "*", written(args.vararg.annotation), ""
-    yield from ((a.arg, "", written(a.annotation), written(d)) for a, d in zip(args.kwonlyargs, args.kw_defaults))
-    if args.kwarg: yield args.kwarg.arg, "**", written(args.kwarg.annotation), ""
+    yield from ((a.arg, "", kind(a.annotation), written(d)) for a, d in zip(plain, defaults))
+    if args.vararg: yield args.vararg.arg, "*", kind(args.vararg.annotation), ""
+    yield from ((a.arg, "", kind(a.annotation), written(d)) for a, d in zip(args.kwonlyargs, args.kw_defaults))
+    if args.kwarg: yield args.kwarg.arg, "**", kind(args.kwarg.annotation), ""
 
 
 def fields(cls: type) -> dict[str, tuple[str, str]]:
@@ -61,7 +75,7 @@ def fields(cls: type) -> dict[str, tuple[str, str]]:
     for base in reversed(cls.__mro__):
         if base is not object and (is_dataclass(base) or "_fields" in vars(base)):
             body = (node for node in definition(base).body if isinstance(node, ast.AnnAssign))
-            found |= {node.target.id: (written(node.annotation), written(node.value)) for node in body}
+            found |= {node.target.id: (kind(node.annotation), default(node.value)) for node in body}
     return found
 
 
@@ -87,8 +101,8 @@ def table(obj: Callable) -> list[Row]:
         obj = home.__init__
     obj = inspect.unwrap(obj)
     node, said = definition(obj), docments(obj, args_kwargs=True)
-    rows = [Row(stars + name, type_, default, said.get(name) or "") for name, stars, type_, default in arguments(node) if name not in ("self", "cls")]
-    return rows + [Row("returns", written(node.returns), "", said.get("return") or "")] * bool(node.returns and written(node.returns) != "None")
+    rows = [Row(stars + name, type_, value, said.get(name) or "") for name, stars, type_, value in arguments(node) if name not in ("self", "cls")]
+    return rows + [Row("returns", kind(node.returns), "", said.get("return") or "")] * (kind(node.returns) not in ("", "None"))
 
 
 def signature(rows: list[Row], types: bool) -> str:
@@ -156,13 +170,13 @@ def place(obj: object, module: ModuleType, name: str) -> Place | None:
 
 
 def constant(module: ModuleType, where: Place) -> tuple[str, str]:
-    "The value of a constant as written, where that is short, and the comment that stands behind it or above it."
+    "The value of a constant as written, or its beginning, and the comment that stands behind it or above it."
     source = lines(module.__file__)
     text = "\n".join(source[where.first - 1:where.last])
     value = written(ast.parse(text).body[0].value)
     said = re.search(r"\s#\s*([^'\"]*)$", source[where.first - 1]) or re.search(r"\s#\s*([^'\"]*)$", source[where.last - 1])
     above = re.match(r"#\s*(?![%|])(.*)", source[where.first - 2])
-    return value if len(value) <= LONGEST else "", said[1] if said else above[1] if above else ""
+    return value if len(value) <= LONGEST else f"{value[:LONGEST].rstrip()} …", said[1] if said else above[1] if above else ""
 
 
 def members(cls: type) -> Iterator[tuple[str, str, object]]:
@@ -179,28 +193,27 @@ def fenced(directive: str, argument: str, options: list[str], body: list[str], t
     return "\n".join([f"{'`'*ticks}{{{directive}}} {argument}", *options, "", *(part + "\n" for part in body if part), "`"*ticks])
 
 
-def entry(kind: str, name: str, obj: object, module: ModuleType, links: Callable[[Place], str]) -> str:
+def entry(sort: str, name: str, obj: object, module: ModuleType, links: Callable[[Place], str]) -> str:
     "What the reference says of one name: `links` writes the line that leads to its source and its lesson."
     where = place(obj, module, name)
     below, options = links(where) if where else "", [":module: " + module.__name__]
-    if kind == "data":
+    if sort == "data":
         value, said = constant(module, where) if where else ("", "")
         return fenced("py:data", name, options + [f":value: {value}"] * bool(value), [prose(said), below], 6)
     rows = table(obj)
     tabled = any(row.meaning for row in rows)
     words = signature(rows, types=not tabled)
-    if kind == "property": words, options = "", options + [f":type: {rows[-1].type}"] * bool(rows and rows[-1].type)
-    if kind in ("classmethod", "staticmethod"): kind, options = "method", options + [f":{kind}:"]
-    inner = [entry(k, f"{name}.{n}", o, module, links) for k, n, o in members(obj)] if kind == "class" else []
+    if sort == "property": words, options = "", options + [f":type: {rows[-1].type}"] * bool(rows and rows[-1].type)
+    if sort in ("classmethod", "staticmethod"): sort, options = "method", options + [f":{sort}:"]
+    inner = [entry(s, f"{name}.{n}", o, module, links) for s, n, o in members(obj)] if sort == "class" else []
     body = [prose(docstring(obj)), markdown_table(rows) if tabled else "", below, *inner]
-    return fenced(f"py:{kind}", name + (words if kind != "class" or rows else ""), options, body, 6 if kind != "class" else 7)
+    return fenced(f"py:{sort}", name + (words if sort != "class" or rows else ""), options, body, 6 if sort != "class" else 7)
 
 
 def page(module: ModuleType, lesson: str, links: Callable[[Place], str]) -> str:
     "The reference page of a module, whose notebook is linked by `lesson`."
-    kinds = lambda obj: "class" if inspect.isclass(obj) else "function" if inspect.isroutine(inspect.unwrap(obj)) else "data"
-    named = [(name, getattr(module, name)) for name in module.__all__]
-    entries = [entry("data" if (kind := kinds(obj)) != "data" and not place(obj, module, name) else kind, name, obj, module, links)
-               for name, obj in named]
-    top = [f"# `{module.__name__}`", prose(module.__doc__ or ""), lesson, fenced("py:module", module.__name__, [], [], 3)]
-    return "\n\n".join([*top, *entries]) + "\n"
+    def sort(name: str, obj: object) -> str:
+        if not place(obj, module, name): return "data"
+        return "class" if inspect.isclass(obj) else "function" if inspect.isroutine(inspect.unwrap(obj)) else "data"
+    entries = [entry(sort(name, obj), name, obj, module, links) for name in module.__all__ for obj in [getattr(module, name)]]
+    return "\n\n".join([f"# `{module.__name__}`", prose(module.__doc__ or ""), lesson, fenced("py:module", module.__name__, [], [], 3), *entries]) + "\n"
