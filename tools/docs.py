@@ -255,5 +255,5 @@ if __name__ == "__main__":
     args = args.parse_args()
     try: elsewhere = build(args.notebooks or notebooks(), args.out)
     except (SphinxError, ValueError) as fault: sys.exit(str(fault))
-    print("These links lead elsewhere and were not followed:", *sorted(link for link in elsewhere if not link.startswith(SOURCE)), sep="\n  ")
+    print("These links lead elsewhere and were not followed:", *sorted(link for link in elsewhere if not link.startswith((SOURCE, CONFIG["html_baseurl"]))), sep="\n  ")
     print(f"open {args.out}/index.html: {len(list(args.out.rglob('*.html')))} pages, no link within the site is broken")

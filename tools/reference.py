@@ -5,6 +5,7 @@ numpy's ArrayLike fills half a page. Names become objects of Sphinx's Python dom
 """
 import ast
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
@@ -199,11 +200,11 @@ def entry(sort: str, name: str, obj: object, module: ModuleType, links: Callable
     below, options = links(where) if where else "", [":module: " + module.__name__]
     if sort == "data":
         value, said = constant(module, where) if where else ("", "")
-        return fenced("py:data", name, options + [f":value: {value}"] * bool(value), [prose(said), below], 6)
+        return fenced("py:data", name, options + [f":value: {json.dumps(value, ensure_ascii=False)}"] * bool(value), [prose(said), below], 6)
     rows = table(obj)
     tabled = any(row.meaning for row in rows)
     words = signature(rows, types=not tabled)
-    if sort == "property": words, options = "", options + [f":type: {rows[-1].type}"] * bool(rows and rows[-1].type)
+    if sort == "property": words, options = "", options + [f":type: {json.dumps(rows[-1].type, ensure_ascii=False)}"] * bool(rows and rows[-1].type)
     if sort in ("classmethod", "staticmethod"): sort, options = "method", options + [f":{sort}:"]
     inner = [entry(s, f"{name}.{n}", o, module, links) for s, n, o in members(obj)] if sort == "class" else []
     body = [prose(docstring(obj)), markdown_table(rows) if tabled else "", below, *inner]
