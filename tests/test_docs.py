@@ -101,3 +101,9 @@ def test_lookup_knows_files_anchors_and_what_lies_elsewhere(tmp_path: Path):
     (tmp_path/"b.html").write_text("<a id='there' href='a.html#gone'>4</a><img src='c.png'><a href='a.html?q=1#here'>5</a>")
     broken, elsewhere = lookup(tmp_path)
     assert broken == ["b.html: a.html#gone leads to no anchor of a.html", "b.html: c.png leads to no file"] and elsewhere == {"https://example.org/x"}
+
+
+def test_no_folder_of_other_things_is_emptied(tmp_path: Path):
+    (tmp_path/"kept.txt").touch()
+    with pytest.raises(ValueError, match="something else than a site"): build([], tmp_path)
+    assert (tmp_path/"kept.txt").exists()

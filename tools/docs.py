@@ -30,6 +30,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import docutils_namespace
 
 ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT/"_docs"
 sys.path.insert(0, str(ROOT))
 from tools.clean import notebooks  # noqa: E402
 from tools.readme import LINK, visible  # noqa: E402
@@ -217,7 +218,12 @@ def lookup(site: Path) -> tuple[list[str], set[str]]:
 
 
 def build(chosen: list[Path], out: Path) -> set[str]:
-    "Build the site of the `chosen` notebooks in `out`, which is emptied; addresses that lead elsewhere. Raises SphinxError, which names broken links."
+    """Build the site of the `chosen` notebooks in `out`, which is emptied; addresses that lead elsewhere.
+
+    Raises SphinxError, which names broken links, and ValueError for a folder that holds something else than a site.
+    """
+    if out != SITE and out.exists() and any(out.iterdir()) and not (out/".buildinfo").exists():
+        raise ValueError(f"{out} holds something else than a site, and would be emptied; name another folder, or empty it yourself")
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "source")
         shutil.copytree(ROOT/"nbs/figures", source/"_extra/figures")
@@ -251,7 +257,7 @@ def build(chosen: list[Path], out: Path) -> set[str]:
 if __name__ == "__main__":
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("notebooks", nargs="*", type=Path)
-    args.add_argument("--out", type=Path, default=ROOT/"_docs")
+    args.add_argument("--out", type=Path, default=SITE)
     args = args.parse_args()
     try: elsewhere = build(args.notebooks or notebooks(), args.out)
     except (SphinxError, ValueError) as fault: sys.exit(str(fault))
