@@ -63,7 +63,7 @@ readme: $(READY)  ## write README.md from nbs/index.ipynb
 style: $(READY)  ## a table of the notebooks: cells, lines a cell, checks, size, and what breaks the rules
 	$(BIN)/python tools/style.py
 
-docs: $(READY)  ## the notebooks as HTML pages, in _docs/
+docs: $(READY)  ## the documentation site, in _docs/: notebooks and a reference, links checked
 	$(BIN)/python tools/docs.py
 
 dist: $(READY)  ## wheel and source archive, in dist/
