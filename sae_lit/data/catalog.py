@@ -62,7 +62,7 @@ def load_data(
     called, asked = name if isinstance(name, str) else 'array', dict(options)
     if called.partition(':')[0] in AROUND: return _viewed(_around(name, options), views)
     make = _maker(name)
-    known = list(inspect.signature(make).parameters)
+    known = [p for p in inspect.signature(make).parameters if p != 'name']
     fixed = options.pop('resolution', None) if 'resolution' not in known else None
     for option in options:
         if option not in known: raise ValueError(f"data set {called!r} has no option {option!r}: expected {', '.join(known)}")
@@ -72,7 +72,7 @@ def load_data(
     if isinstance(name, str): data.loaded_as = {'name': name, **asked}      # an array cannot be found again by its name
     return _viewed(data, views)
 
-# %% ../../nbs/05_catalog.ipynb #a4d1fcd0
+# %% ../../nbs/05_catalog.ipynb #b3265f78
 def _maker(name: object) -> Callable[..., ImageDataset]:
     "What makes the data set of this name, given its options; ValueError for an unknown one."
     if not isinstance(name, str): return partial(ArrayDataset, name)

@@ -121,7 +121,7 @@ class Autoencoder(nn.Module, ModelHubMixin):
         code = self._code(x)
         return Output(code, expect_shape("decoder", self.decoder(code.z), len(x), *self.image_shape))
 
-# %% ../../nbs/30_autoencoder.ipynb #3b68bb8f
+# %% ../../nbs/30_autoencoder.ipynb #f6e5d5f9
 def expect_shape(
     part: str,  # whose output it is
     values: Tensor,
@@ -171,6 +171,12 @@ def decode(self: Autoencoder,
     logits = self.decoder(z).float()
     return logits if any(name.startswith("gaussian") for name in self.terms) else logits.sigmoid()
 
+# %% ../../nbs/30_autoencoder.ipynb #560c72c8
+def _number(name: str, value: Tensor) -> Tensor:
+    if isinstance(value, Tensor) and value.dim() == 0: return value
+    what = f"shape {list(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
+    raise ValueError(f"the loss term {name!r} returned something of {what}; expected one number as a tensor: take the mean over the batch")
+
 # %% ../../nbs/30_autoencoder.ipynb #8be61ad4
 @patch
 def loss(self: Autoencoder,
@@ -181,11 +187,6 @@ def loss(self: Autoencoder,
     out = self(x)
     values = {name: _number(name, TERMS[name](self, x, out)) for name, weight in self.terms.items() if weight}
     return sum(self.terms[name] * value for name, value in values.items()), values
-
-def _number(name: str, value: Tensor) -> Tensor:
-    if isinstance(value, Tensor) and value.dim() == 0: return value
-    what = f"shape {list(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
-    raise ValueError(f"the loss term {name!r} returned something of {what}; expected one number as a tensor: take the mean over the batch")
 
 @patch(as_prop=True)
 def has_prior(self: Autoencoder) -> bool:
