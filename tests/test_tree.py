@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tools.clean import ROOT, cleaned, notebooks
@@ -83,3 +84,15 @@ def test_notebook_is_clean(path: Path):
 @pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.stem)
 def test_notebook_keeps_the_rules(path: Path):
     if found := problems(path): pytest.fail("\n".join([path.name, *found]), pytrace=False)
+
+
+@pytest.mark.parametrize("path", [p for p in notebooks() if p.stem != "index"], ids=lambda p: p.stem)
+def test_notebook_opens_and_ends_as_readers_expect(path: Path):
+    "First what there is to learn and how long it takes; last what to read next, and two exercises, each with an answer of its own."
+    texts = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"]
+    opening, (_, heading, end) = "\n".join(texts[:2]), "\n".join(texts).rpartition("\n## What to read next\n")
+    rules = {"'you will learn' in its first two texts": re.search(r"\byou will learn\b", opening, re.I),
+             "a running time (seconds or minutes) there": re.search(r"\b(second|minute)s?\b", opening),
+             "the heading '## What to read next'": heading,
+             "two folded answers (<details><summary>Answer</summary>) below it": len(re.findall(r"<details>\s*<summary>Answer</summary>[\s\S]+?</details>", end)) >= 2}
+    if missing := [what for what, kept in rules.items() if not kept]: pytest.fail(f"{path.name} lacks {'; '.join(missing)}", pytrace=False)

@@ -15,7 +15,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Callable
 
-from .datasets import ImageDataset, check_values
+import numpy as np
+import torch
+
+from .datasets import ArrayDataset, ImageDataset, check_values
 from .factors import FactorSpace
 from .files import Digits, DSprites, ImageFolder, Shapes3D
 from .mpi3d import MPI3D, MPI3D_FACTORS, MPI3D_FILES, write_mpi3d
@@ -50,27 +53,34 @@ AROUND: dict[str, str] = {  # kind: module and function; the function takes a da
 
 # %% ../../nbs/05_catalog.ipynb #9f2b7860
 def load_data(
-    name: str,  # one of `list_data()`, with a path in place of PATH
+    name: str | Path | np.ndarray | torch.Tensor | list,  # one of `list_data()`, with a path in place of PATH; a folder's `Path`; or pictures, for `ArrayDataset`
     **options: object,  # such as resolution=32, root="data", in_memory=True (see the class), without={'shape': 2} or only=... (see `01_datasets`)
 ) -> ImageDataset:
     "The data set of this name; ValueError for an unknown name (with the nearest ones) or option."
     views = {kind: options.pop(kind, ()) for kind in ('without', 'only')}
-    folder, asked = name.startswith('folder:'), dict(options)
-    if name.partition(':')[0] in AROUND: return _viewed(_around(name, options), views)
-    if not folder and name not in DATA:
-        near = difflib.get_close_matches(name, DATA, n=3, cutoff=.4)
-        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ''
-        raise ValueError(f"unknown data set {name!r}: {hint}Known are {', '.join(list_data())}")
-    make = ImageFolder if folder else DATA[name]
-    known = [p for p in inspect.signature(make).parameters if p != 'path']
+    if isinstance(name, Path): name = f'folder:{name}'
+    called, asked = name if isinstance(name, str) else 'array', dict(options)
+    if called.partition(':')[0] in AROUND: return _viewed(_around(name, options), views)
+    make = _maker(name)
+    known = [p for p in inspect.signature(make).parameters if p != 'name']
     fixed = options.pop('resolution', None) if 'resolution' not in known else None
     for option in options:
-        if option not in known: raise ValueError(f"data set {name!r} has no option {option!r}: expected {', '.join(known)}")
-    data = make(name.removeprefix('folder:'), **options) if folder else make(**options)
+        if option not in known: raise ValueError(f"data set {called!r} has no option {option!r}: expected {', '.join(known)}")
+    data = make(**options)
     if fixed not in (None, data.image_shape[-1]):
-        raise ValueError(f"data set {name!r} has resolution {data.image_shape[-1]}, but resolution={fixed} was asked for: leave it out")
-    data.loaded_as = {'name': name, **asked}
+        raise ValueError(f"data set {called!r} has resolution {data.image_shape[-1]}, but resolution={fixed} was asked for: leave it out")
+    if isinstance(name, str): data.loaded_as = {'name': name, **asked}      # an array cannot be found again by its name
     return _viewed(data, views)
+
+# %% ../../nbs/05_catalog.ipynb #b3265f78
+def _maker(name: object) -> Callable[..., ImageDataset]:
+    "What makes the data set of this name, given its options; ValueError for an unknown one."
+    if not isinstance(name, str): return partial(ArrayDataset, name)
+    if name.startswith('folder:'): return partial(ImageFolder, name.removeprefix('folder:'))
+    if name in DATA: return DATA[name]
+    near = [f'folder:{name}'] if Path(name).expanduser().is_dir() else difflib.get_close_matches(name, DATA, n=3, cutoff=.4)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ''
+    raise ValueError(f"unknown data set {name!r}: {hint}Known are {', '.join(list_data())}")
 
 # %% ../../nbs/05_catalog.ipynb #6f08049a
 def _viewed(data: ImageDataset, views: dict) -> ImageDataset:

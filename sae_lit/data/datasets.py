@@ -32,6 +32,9 @@ class ImageDataset(Dataset):
         self.pool, self.conditions = None, {}  # rows that `split` divides, None: `rows`; what `without` and `only` were asked for
         self.device, self.loaded_as = torch.device('cpu'), None  # `load_data` notes here how to get the same data again
 
+    def _read(self, rows: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError(f"{type(self).__name__} does not say where its pictures are: define _read(rows), which gives those of the rows int64 [N]")
+
     def _label(self, rows: torch.Tensor) -> torch.Tensor: return self.factor_space.to_factors(rows)
 
     def __len__(self) -> int: return self.storage_size if self.rows is None else len(self.rows)
@@ -56,7 +59,7 @@ def images(self: ImageDataset,
     index: int | slice | Sequence[int] | np.ndarray | torch.Tensor,  # which pictures
 ) -> torch.Tensor:  # float32 `[N, C, H, W]` in [0, 1], on `self.device`
     "The pictures with these numbers."
-    return self._read(self.source_rows(index)).to(self.device)
+    return torch.as_tensor(self._read(self.source_rows(index)), dtype=torch.float32, device=self.device)  # an own `_read` may give a NumPy array
 
 # %% ../../nbs/01_datasets.ipynb #2e16b0d5
 @patch
@@ -103,25 +106,41 @@ def check_values(
     if bad.any():
         row = int(bad.flatten(1).any(1).nonzero()[0])
         value = values[row][bad[row]][0].item()
-        raise ValueError(f"{name}: row {row} holds {value}, expected {'finite values' if values.ndim == 2 else 'values in [0, 1]'}; clean the data or rescale it first")
+        raise ValueError(f"{name}: row {row} holds {value}, expected {'finite values' if values.ndim == 2 else 'values in [0, 1]'}; clean the data, or rescale it: bytes are given as uint8, or divided by 255")
     return values
+
+# %% ../../nbs/01_datasets.ipynb #728b6fbd
+def _channels_first(
+    images: np.ndarray | torch.Tensor | Sequence[np.ndarray | torch.Tensor],  # `[N, C, H, W]`, `[N, H, W, C]`, `[N, H, W]`, `[N, D]`, or a list of N pictures
+) -> torch.Tensor:  # `[N, C, H, W]` or `[N, D]`
+    "As a tensor with channels first, sharing memory where possible; ValueError for a list of pictures of different shapes."
+    if isinstance(images, (list, tuple)):
+        images = [np.asarray(picture) for picture in images]
+        if len(shapes := {picture.shape for picture in images}) > 1:
+            raise ValueError(f"expected pictures of one shape, got {' and '.join(map(str, sorted(shapes)[:2]))}: cut or resize them first")
+        images = np.stack(images)
+    if isinstance(images, np.ndarray) and min(images.strides, default=0) < 0: images = images.copy()  # mirrored views, which PyTorch cannot share
+    images = torch.as_tensor(images)
+    if images.ndim == 3: images = images[:, None]
+    colours, (_, second, third, last) = (1, 3, 4), (*images.shape, 0, 0, 0, 0)[:4]
+    return images.permute(0, 3, 1, 2) if last in colours and second not in colours and min(second, third) > 4 else images
 
 # %% ../../nbs/01_datasets.ipynb #56baad9d
 class ArrayDataset(ImageDataset):
-    "Pictures `[N, C, H, W]` or vectors `[N, D]` held in memory."
+    "Pictures or vectors held in memory."
     def __init__(self,
-        images: np.ndarray | torch.Tensor,  # uint8 in 0..255 or floats in [0, 1], `[N, C, H, W]` or `[N, D]`
+        images: np.ndarray | torch.Tensor | Sequence[np.ndarray | torch.Tensor],  # uint8 in 0..255 or floats in [0, 1]: `[N, C, H, W]`, `[N, H, W, C]`, grey `[N, H, W]`, a list of pictures, or vectors `[N, D]`
         factors: np.ndarray | torch.Tensor | None = None,  # int classes `[N, F]`; left out if the rows are the full grid in order
         factor_space: FactorSpace | None = None,  # names and sizes of the factors
         name: str = 'array',  # name for tables
     ):
-        images = torch.as_tensor(images)
+        images = _channels_first(images)
         if images.ndim not in (2, 4) or not len(images):
-            raise ValueError(f"expected pictures [N, C, H, W] or vectors [N, D] with N > 0, got shape {list(images.shape)}")
+            raise ValueError(f"expected pictures [N, C, H, W], [N, H, W, C] or [N, H, W], or vectors [N, D], with N > 0, got shape {list(images.shape)}")
         if images.dtype != torch.uint8: images = check_values(images.float(), name)
-        super().__init__(name, images.shape[1:], len(images), _space(factors, factor_space, len(images), name))
+        self.labels = None if factors is None else _class_numbers(factors, len(images), name)
+        super().__init__(name, images.shape[1:], len(images), _space(self.labels, factor_space, len(images), name))
         self.data = images
-        self.labels = None if factors is None else torch.as_tensor(factors).long().reshape(len(images), -1)
 
     def _read(self, rows: torch.Tensor) -> torch.Tensor:
         batch = self.data[rows.to(self.data.device)]
@@ -131,15 +150,22 @@ class ArrayDataset(ImageDataset):
         return super()._label(rows) if self.labels is None else self.labels[rows.to(self.labels.device)]
 
 # %% ../../nbs/01_datasets.ipynb #cbabe233
-def _space(factors, space: FactorSpace | None, size: int, name: str) -> FactorSpace | None:
+def _class_numbers(factors: object, size: int, name: str) -> torch.Tensor:  # int64 `[N, F]`
+    "Factor classes as numbers; ValueError for names, fractions, negative numbers, and too few or too many rows."
+    try: classes = torch.as_tensor(factors)
+    except (TypeError, ValueError): classes = None                       # words
+    if classes is None or classes.is_floating_point():
+        raise ValueError(f"{name}: factor classes must be integers, got {np.asarray(factors).dtype}; number them: np.unique(values, return_inverse=True)[1]")
+    if len(classes) != size: raise ValueError(f"{name}: {len(classes)} rows of factors for {size} pictures")
+    if classes.min() < 0: raise ValueError(f"{name}: factor classes must not be negative, got {int(classes.min())}; count them from 0")
+    return classes.long().reshape(size, -1)
+
+def _space(factors: torch.Tensor | None, space: FactorSpace | None, size: int, name: str) -> FactorSpace | None:
     "The factor space of `size` rows, checked against `factors`; ValueError if they contradict each other."
     if factors is None:
         if space is not None and len(space) != size:
             raise ValueError(f"{name}: the factor grid has {len(space)} rows but there are {size} pictures; give `factors` for a partial grid")
         return space
-    factors = torch.as_tensor(factors)
-    if len(factors) != size: raise ValueError(f"{name}: {len(factors)} rows of factors for {size} pictures")
-    factors = factors.reshape(size, -1)
     if space is None:
         space = FactorSpace([f'factor {j}' for j in range(factors.shape[1])], (factors.amax(0) + 1).tolist())
     space.to_index(factors)                         # raises if a class does not exist

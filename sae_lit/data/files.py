@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PICTURES', 'locate', 'RawRows', 'unpacked', 'as_pictures', 'BytePictures', 'Shapes3D', 'H5Rows', 'npz_array',
-           'DSprites', 'Digits', 'ImageFolder', 'read_picture']
+           'DSprites', 'Digits', 'ImageFolder', 'as_seen', 'read_picture']
 
 # %% ../../nbs/03_files.ipynb #ddba8e2e
 import hashlib
@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import torch
 from fastcore.basics import patch
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
@@ -283,14 +283,28 @@ class ImageFolder(ImageDataset):
         super().__init__(f'folder:{path}', (3, resolution, resolution), len(self.paths))
         if in_memory: self.data = torch.from_numpy(np.stack([self._decode(p) for p in tqdm(self.paths, disable=len(self.paths) < 1000)]))
 
+# %% ../../nbs/03_files.ipynb #0913cc9d
+def as_seen(
+    picture: Image.Image,
+) -> Image.Image:  # in RGB, 8 bits a channel
+    "A picture as a viewer shows it: upright, transparency over white, 16-bit grey scaled to 8; ValueError for 32 bits a pixel, which have no known white."
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in ('I', 'F'): raise ValueError(f"its mode is {picture.mode}, 32 bits a pixel: save it with 8 or 16")
+    if picture.mode.startswith('I;16'): picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert('RGBA')
+        picture = Image.alpha_composite(Image.new('RGBA', picture.size, 'white'), picture)
+    return picture.convert('RGB')
+
 # %% ../../nbs/03_files.ipynb #a8edea07
 def read_picture(
     file: str | Path | BinaryIO,  # what to open
     name: object = None,  # what to call it in an error; None: its path
+    seen: bool = False,  # as a viewer shows it (`as_seen`); False: the stored colours, as the published data sets are read
 ) -> Image.Image:
     "A picture in RGB; ValueError naming it if it cannot be read."
     try:
-        with Image.open(file) as picture: return picture.convert('RGB')
+        with Image.open(file) as picture: return as_seen(picture) if seen else picture.convert('RGB')
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name or file} is not a readable picture ({error}); remove or replace it") from error
 
@@ -298,7 +312,7 @@ def read_picture(
 @patch
 def _decode(self: ImageFolder, path: Path) -> np.ndarray:  # uint8 `[H, W, 3]`
     "One picture, cut and resized; ValueError naming the file if it cannot be read."
-    picture = read_picture(path)
+    picture = read_picture(path, seen=True)
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     square = picture.crop((left, top, left + side, top + side))         # first: a filter would see past the edge

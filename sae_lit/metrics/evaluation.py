@@ -155,9 +155,11 @@ def evaluate(
     """Reconstruction and fidelity on the test part; disentanglement on pictures from all of `data` where factors are known.
 
     Structure by Architecture, sections 4 and 7. FFD is left out for vectors, and for fewer test pictures than it has features.
-    Raises ValueError for codes or reconstructions that are not finite, and for `n` or `n_test` below 2."""
+    Raises ValueError for codes or reconstructions that are not finite, for `n` or `n_test` below 2, and for data without a test picture."""
+    if not isinstance(data, ImageDataset): raise ValueError(f"cannot score pictures in a {type(data).__name__}; expected a data set: make one with load_data(...)")
     if min(n, n_test) < 2: raise ValueError(f"n={n} and n_test={n_test}; expected at least two pictures each")
     rng, test = torch.Generator().manual_seed(seed), data.part('test')
+    if not len(test): raise ValueError(f"{data!r} leaves no picture for the test part; give three pictures or more, of which a fifth is kept for scores")
     pick = torch.randperm(len(data), generator=rng)[:n + n_test]
     size = len(pick) * n // (n + n_test)
     codes = encode_at(model, data, pick, batch_size).float().cpu()
