@@ -7,7 +7,7 @@ __all__ = ['STROKES', 'TERMS', 'plot_history', 'draw_term', 'plot_triptych', 'pi
            'samples', 'plot_samples', 'told', 'plot_latents', 'plot_information', 'plot_factors', 'cells',
            'plot_scores']
 
-# %% ../nbs/80c_plots.ipynb #931300e7
+# %% ../nbs/80c_plots.ipynb #0fc8152e
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from textwrap import fill
@@ -30,7 +30,7 @@ from .sampling.hybrid import HybridSampler
 from .sampling.samplers import PriorSampler
 from .sampling.traversal import latent_labels, plot_grid, plot_traversal, put_rows, traverse
 
-# %% ../nbs/80c_plots.ipynb #ad3e8fd3
+# %% ../nbs/80c_plots.ipynb #dd68d6b5
 STROKES = ("-", "--", ":", "-.")
 TERMS = {"loss": "training loss", "val_mse": "validation MSE", "val_excess": "validation, nats above entropy", "bernoulli": "reconstruction, nats", "kl": "KL divergence, nats"}
 
@@ -50,12 +50,13 @@ def plot_history(
     if unknown := [k for k in chosen if k not in logged]: raise ValueError(f"unknown terms {unknown}; logged were {', '.join(logged)}")
     across, down = min(2, len(chosen)), -(-len(chosen) // 2)
     figure, axes = canvas(2.6 * across, 1.6 * down + .25 * (len(runs) > 1), down, across, title)
-    for axis, term, colour in zip(axes.flat, chosen, COLOURS * len(chosen)): draw_term(axis, runs, term, colour)
+    names = [*TERMS, *(k for k in logged if k not in TERMS)]
+    for axis, term in zip(axes.flat, chosen): draw_term(axis, runs, term, COLOURS[names.index(term) % len(COLOURS)])
     for axis in axes.flat[len(chosen):]: axis.set_visible(False)
     if len(runs) > 1: figure.legend([Line2D([], [], color="black", ls=stroke) for stroke in STROKES[:len(runs)]], runs, loc="outside lower center", ncols=len(runs), fontsize=FONT, frameon=False)
     return figure
 
-# %% ../nbs/80c_plots.ipynb #768c6d44
+# %% ../nbs/80c_plots.ipynb #9862f570
 def draw_term(
     axis: Axes,
     runs: Mapping[str, Sequence[Sequence[dict]]],  # {name: histories}
@@ -74,7 +75,7 @@ def draw_term(
     axis.set(xlabel="step", yscale="log" if term.startswith("val_") and 0 < 10 * low < high else "linear")
     axis.locator_params(axis="x", nbins=4)
 
-# %% ../nbs/80c_plots.ipynb #31b55343
+# %% ../nbs/80c_plots.ipynb #58a44d2c
 def plot_triptych(
     pictures: Tensor,  # in [0, 1], `[n, C, H, W]`
     reconstructions: Tensor,  # the same shape
@@ -88,7 +89,7 @@ def plot_triptych(
     rows = torch.stack([t.unflatten(0, (bands, -1)) for t in (x, y, .5 + (y - x) / 2)], 1).flatten(0, 1)
     return plot_grid(rows, titles=["picture", "reconstruction", "difference"] * bands, breaks=range(3, 3 * bands, 3), title=title)
 
-# %% ../nbs/80c_plots.ipynb #67f0a06d
+# %% ../nbs/80c_plots.ipynb #c86f7f73
 def pick(
     data: ImageDataset,  # its test part is used
     n: int,  # at most that many
@@ -112,7 +113,7 @@ def plot_reconstructions(
     with evaluating(model): y = model.decode(model.encode(x))
     return plot_triptych(x, y, bands, title)
 
-# %% ../nbs/80c_plots.ipynb #335c98ab
+# %% ../nbs/80c_plots.ipynb #477b51f8
 def plot_sheets(
     sheets: Mapping[str, Tensor],  # name of each, and its pictures in [0, 1], `[n, C, H, W]`
     columns: int = 5,  # pictures a row of a sheet; the last row may be shorter
@@ -132,7 +133,7 @@ def plot_sheets(
         axis.set_title(name, fontsize=FONT)
     return figure
 
-# %% ../nbs/80c_plots.ipynb #397d4b57
+# %% ../nbs/80c_plots.ipynb #be64ffd8
 def samples(
     model: nn.Module,  # with `decode`, `groups` and a bank
     n: int,
@@ -156,7 +157,7 @@ def plot_samples(
     found = samples(model, rows * columns, seed)
     return plot_sheets(found, columns * (3 - len(found)), title)  # one sheet alone is twice as wide
 
-# %% ../nbs/80c_plots.ipynb #3d46c02c
+# %% ../nbs/80c_plots.ipynb #95579c43
 def told(
     model: nn.Module,  # with `encode`
     data: ImageDataset,  # with factors; its training part is used
@@ -182,7 +183,7 @@ def plot_latents(
     labels = ["\n".join(filter(None, [name, facts[d]])) for d, name in names.items()]
     return plot_traversal(traverse(model, z, steps=steps), model.groups, labels=labels, title=title)
 
-# %% ../nbs/80c_plots.ipynb #c39f7bfb
+# %% ../nbs/80c_plots.ipynb #2d4c90d8
 def plot_information(
     nats: ArrayLike,  # from `mutual_information`, [D, F]
     factors: Sequence[str],  # their names
@@ -209,7 +210,7 @@ def plot_factors(
     index = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n]
     return plot_information(mutual_information(encode_at(model, test, index), test.factors(index)), test.factor_space.names, model.groups, title)
 
-# %% ../nbs/80c_plots.ipynb #f6118541
+# %% ../nbs/80c_plots.ipynb #7c09e190
 def cells(
     table: str,  # Markdown
 ) -> list[list[str]]:
