@@ -8,7 +8,7 @@ _HOME = {"load_data": "data.catalog", "list_data": "data.catalog", "build": "mod
          "explore": "sampling.explorer", "evaluate": "metrics.evaluation", "disentanglement": "metrics.disentanglement",
          "fidelity": "metrics.fidelity", "extrapolate": "training.extrapolation", "run_study": "studies.runner",
          "perturb": "alignment.perturb", "choose": "alignment.choose", "uniform_noise": "alignment.controls", "random_signs": "alignment.controls"}
-_ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "alignment", "studies", "report"]
+_ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "alignment", "studies", "plots", "report"]
 __all__ = list(_HOME)
 
 

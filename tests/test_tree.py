@@ -16,7 +16,7 @@ from tools.style import problems
 
 PACKAGE = ROOT/"sae_lit"
 # Data flows from left to right: no room imports from one that comes after it.
-ROOMS = "data nets objectives models training sampling metrics alignment studies report bench cli".split()
+ROOMS = "data nets objectives models training sampling metrics alignment studies plots report bench cli".split()
 
 
 def modules(folder: Path) -> dict[str, str]:
@@ -50,14 +50,27 @@ def test_a_module_has_one_notebook():
     assert not {name: n for name, n in exports.items() if n > 1}
 
 
+def imported(name: str, node: ast.AST) -> list[str]:
+    "Full names of the modules that a statement of the module `name` (a path in the package) imports."
+    if isinstance(node, ast.Import): return [a.name for a in node.names]
+    if not isinstance(node, ast.ImportFrom): return []
+    folder = ["sae_lit", *Path(name).parent.parts]
+    return [".".join([*folder[:len(folder) - node.level + 1], *filter(None, [node.module])] if node.level else [node.module])]
+
+
+def test_imported():
+    "Relative names are made full, from a room's module and from one beside the rooms."
+    of = lambda name, text: imported(name, ast.parse(text).body[0])
+    assert of("nets/fsq.py", "from ..cli import main") == ["sae_lit.cli"] and of("nets/fsq.py", "from .blocks import x") == ["sae_lit.nets.blocks"]
+    assert of("cli.py", "from .data.disk import x") == ["sae_lit.data.disk"] and of("cli.py", "import sae_lit.report") == ["sae_lit.report"]
+
+
 def test_rooms_import_only_from_rooms_before_them():
     for name, text in modules(PACKAGE).items():
         room = name.split("/")[0].removesuffix(".py")
         if room not in ROOMS: continue
         for node in ast.walk(ast.parse(text)):
-            if not isinstance(node, (ast.Import, ast.ImportFrom)): continue
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            for other in (n.split(".")[1] for n in names if n.startswith("sae_lit.")):
+            for other in (n.split(".")[1] for n in imported(name, node) if n.startswith("sae_lit.")):
                 assert ROOMS.index(other) <= ROOMS.index(room), f"{name} imports from {other}, a room after its own"
 
 

@@ -20,7 +20,7 @@ class BatchStream:
         world: int = 1,  # how many processes share a batch
     ):
         if not 1 <= batch_size <= size:
-            raise ValueError(f"batch_size={batch_size}: expected 1 to {size}, the number of rows in the data")
+            raise ValueError(f"batch_size={batch_size}: expected 1 to {size}, the number of rows in the data; give a smaller batch_size")
         if world < 1 or batch_size % world:
             raise ValueError(f"batch_size={batch_size} cannot be shared evenly by world={world} processes: choose a multiple")
         if not 0 <= rank < world: raise ValueError(f"rank={rank}: expected 0 to {world - 1}")

@@ -60,7 +60,7 @@ class Explored(nn.Module):
             raise ValueError(f"cannot explore a {type(model).__name__}; expected a model with encode and decode, a pair of functions (encode, decode), or a list of these")
         self.functions = (model.encode, model.decode) if is_model(model) else tuple(model)
         self.groups, self.bank = getattr(model, 'groups', None), bank_of(model)
-        self.name = getattr(model, 'spec', {}).get('name') or (type(model).__name__ if is_model(model) else 'own functions')
+        self.name = (getattr(model, 'spec', None) or {}).get('name') or (type(model).__name__ if is_model(model) else 'own functions')
         owners = [getattr(f, '__self__', f) for f in self.functions] # a method's object
         self.networks = nn.ModuleList(f for f in owners if isinstance(f, nn.Module))
 

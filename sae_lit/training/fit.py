@@ -10,6 +10,7 @@ __all__ = ['CRITIC', 'Recipe', 'learning_rate', 'accelerator_for', 'Objective', 
 import math
 import os
 import time
+import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Callable
@@ -110,7 +111,7 @@ def fit(
     callbacks: tuple[Callable[[Run, int], None], ...] = (),  # called after each step with the run and the steps done
     **options,  # entries of `Recipe`: steps, batch_size, seed, lr, ...
 ) -> Run:  # with `model`, `history`, `folder`
-    "Train a model. `ValueError` for bad options, a diverging loss, or a resumed run that was configured differently"
+    "Train a model. `ValueError` for bad options, other things than a data set, a diverging loss, or a resumed run that was configured differently"
     trainer = Trainer(model, data, out, recipe_for(model, options), device)
     first = trainer.start(resume)
     for step in trainer.progress(first):
@@ -160,6 +161,7 @@ def parameter_groups(
 # %% ../../nbs/41_fit.ipynb #fc4a52b9
 @patch
 def __init__(self: Trainer, model: Autoencoder, data: ImageDataset, out: str | Path | None, recipe: Recipe, device: str):
+    if not isinstance(data, ImageDataset): raise ValueError(f"data is a {type(data).__name__}: expected a data set as load_data gives it; for arrays, load_data(array)")
     self.recipe, self.accelerator = recipe, accelerator_for(device, recipe.precision)
     self.main = self.accelerator.is_main_process
     self.train, self.val = (data.part(name).to(self.accelerator.device) for name in ("train", "val"))
@@ -186,6 +188,7 @@ def start(self: Trainer, resume: bool) -> int:
     "Open the run folder; steps already done"
     folder = self.run.folder
     if folder is None: return 0
+    if not self.model.spec: warnings.warn(f"the model was joined by hand, so {folder} will hold logs and checkpoints, and no model for load_model: build it with assemble(spec) to have it saved")
     if self.main: self.run.open(resume)
     self.accelerator.wait_for_everyone()
     first = load_checkpoint(folder, self.model, self.optimizer) if resume else 0
