@@ -51,7 +51,6 @@ CONFIG = {
     "myst_update_mathjax": False, "smartquotes": False, "add_module_names": False, "python_use_unqualified_type_names": True,
     "maximum_signature_line_length": 88, "toc_object_entries_show_parents": "hide", "html_show_sourcelink": False, "html_copy_source": False,
     "html_theme": "furo", "html_static_path": ["_static"], "html_css_files": ["docs.css"], "html_extra_path": ["_extra"], "highlight_language": "python",
-    "mathjax_path": "https://cdn.jsdelivr.net/npm/mathjax@4.1.3/tex-mml-chtml.js",
     "html_baseurl": f"{SETTINGS['doc_host']}{SETTINGS['doc_baseurl']}/",
 }
 
