@@ -14,6 +14,7 @@ from PIL import Image
 
 from sae_lit.cli import COMMANDS, main
 from sae_lit.data.catalog import load_data
+from sae_lit.models.pretrained import PRETRAINED
 from tests import hear
 from tests.conftest import command
 
@@ -70,7 +71,12 @@ MISTAKES = {  # words, and what the error must name
     "train --resume --model ae --out RUN": "model.name: sae-2 there, ae now",
     "train --data shapes3d --root EMPTY": "3dshapes.h5 is not in",
     "train --data folder:EMPTY": "holds no pictures",
+    "train --terms klmm 1": "unknown loss terms ['klmm']",
+    "train --resume --terms bernoulli 2 --out RUN": "model.terms",
+    "train --resume --out sae-12-shapes3d-twin": "sae-12-shapes3d-twin is not a run folder",
     "evaluate nowhere": "nowhere is not a run folder",
+    "evaluate sae-12-shapes3d": "did you mean sae-12-shapes3d-twin",
+    "sample tripod": "did you mean tripod-shapes3d-twin",
     "evaluate EMPTY": "EMPTY is not a run folder",
     "evaluate STRANGE": "does not describe a run",
     "evaluate BROKEN": "train --resume --out BROKEN",
@@ -116,6 +122,37 @@ def test_mistake(words: str, finished: Path, tmp_path: Path, monkeypatch, capsys
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("sae-lit: error: ") and MISTAKES[words] in error
     assert sorted(Path().rglob("*")) == before
+
+
+def test_explore_without_voila(finished: Path, monkeypatch, capsys):
+    "A user who has not installed it learns what to install, before anything is loaded or written."
+    for name in ("voila", "voila.app"): monkeypatch.setitem(sys.modules, name, None)
+    assert main(["explore", str(finished), "--out", "nowhere/picture.png"]) == 2
+    said = capsys.readouterr()
+    assert not said.out and said.err.count("\n") == 1 and "pip install voila" in said.err
+
+
+def test_a_packaged_model_is_as_good_as_a_run(tmp_path: Path, monkeypatch, capsys):
+    "Its name will do, what the commands make goes to runs/NAME, the package stays as it was, and a folder of that name comes first."
+    monkeypatch.chdir(tmp_path)
+    name = "vae-shapes3d-twin"
+    before = {path: path.read_bytes() for path in (PRETRAINED/name).iterdir()}
+    for words in (["sample", name, "--n", "4"], ["sample", name, "--n", "4", "--sampler", "prior", "--out", "prior.png"], ["traverse", name, "--steps", "3"],
+                  ["evaluate", name, "--n", "300", "--n-test", "200"]): assert main(words) == 0
+    assert sorted(p.relative_to(f"runs/{name}").as_posix() for p in Path("runs").rglob("*") if p.is_file()) == ["figures/samples.png", "figures/traversals.png", "scores.json"]
+    assert json.loads(Path(f"runs/{name}/scores.json").read_text())["data"] == "shapes3d-twin"
+    assert {path: path.read_bytes() for path in (PRETRAINED/name).iterdir()} == before
+    Path(name).mkdir()
+    assert main(["sample", name]) == 2 and "is not a run folder" in capsys.readouterr().err
+
+
+def test_explore_serves_a_packaged_model(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pages = []
+    monkeypatch.setattr("sae_lit.sampling.page.serve", lambda page, *rest: pages.append(page))
+    assert main(["explore", "sae-12-shapes3d-twin", "--beside", "vae-shapes3d-twin", "--port", "0", "--no-browser"]) == 0
+    assert Path("runs/sae-12-shapes3d-twin/figures/explorer.png").is_file()
+    assert all(repr(str(PRETRAINED/f"{name}-shapes3d-twin")) in pages[0]["cells"][1]["source"] for name in ("sae-12", "vae"))
 
 
 def test_no_gpu(monkeypatch, capsys):

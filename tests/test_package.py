@@ -49,3 +49,14 @@ def test_every_module_imports_from_the_wheel(installed: Path, tmp_path: Path):
 def test_command_line_from_the_wheel(installed: Path, tmp_path: Path):
     said = command(installed/"sae-lit", "--help", cwd=tmp_path)
     for name in "demo train evaluate sample traverse data bench".split(): assert name in said
+
+
+def test_pretrained_models_from_the_wheel(installed: Path, tmp_path: Path):
+    script = ("import sae_lit as sl\nfrom sae_lit.models.pretrained import packaged\n"
+              "for name in packaged(): print(name, sl.load_model(name).latent_dim)")
+    said = command(installed/"python", "-c", script, cwd=tmp_path).splitlines()
+    assert said == [f"{name}-shapes3d-twin 12" for name in ("ae", "sae-12", "tripod", "vae")]
+
+
+def test_pretrained_models_are_small():
+    assert sum(p.stat().st_size for p in (ROOT/"sae_lit/pretrained").rglob("*")) < 5_000_000

@@ -10,8 +10,10 @@ import difflib
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from .autoencoder import Autoencoder, assemble
+from .pretrained import located
 from ..nets.hourglass import halvings
 from ..nets.structural import equal_groups
 
@@ -99,12 +101,14 @@ PRESETS: dict[str, dict] = {
 # %% ../../nbs/31_zoo.ipynb #41f8b116
 DESK_UPS = {0: (), 1: (12,), 2: (9, 12), 3: (5, 9, 12), 4: (5, 8, 10, 12), 5: (4, 7, 9, 11, 12)}  # doublings from 4x4: blocks that do them
 
-def _preset(preset: str, image_shape: tuple[int, ...], layers: int) -> dict:
+def _preset(preset: str, image_shape: tuple[int, ...], row: dict) -> dict:
     "The sizes of all parts for pictures of this shape; more blocks where there are more variables than blocks"
     if preset not in (kinds := ("paper", "rfd", "desk", "compact", "dense")): raise ValueError(f"preset={preset!r}; expected one of {', '.join(kinds)}")
     paper = "paper-64" if image_shape[-1] <= 64 else "paper-128"
     key = "vector" if len(image_shape) == 1 else paper if preset == "paper" else preset
-    sizes = PRESETS[key]
+    sizes, layers = PRESETS[key], row.get("layers", 1)
+    if "hourglass_decoder" in sizes and row["decoder"] != "hourglass":
+        raise ValueError(f"the presets compact and dense have hourglass models only, and this one is {row['decoder']}; use preset='desk', or wiring='hourglass'")
     if "decoder" not in sizes: return sizes
     decoder = dict(sizes["decoder"])
     if key == "desk": decoder["ups"] = DESK_UPS[halvings(image_shape, 4)]
@@ -130,7 +134,7 @@ def specify(
     row, image_shape, published = _wired(MODELS[name], wiring, image_shape), tuple(image_shape), _published(tuned_for)
     if "training" not in row: published = _published(None)  # not one of Tripod's
     layers = row.get("layers", 1)
-    sizes = _preset(preset, image_shape, layers)
+    sizes = _preset(preset, image_shape, row)
     if preset == "rfd" and as_released: sizes = _finger(sizes, row)
     latent_dim = latent_dim or -(-(published["latent_dim"] or sizes["latent_dim"]) // layers) * layers
     parts = {"encoder": _encoder(row, image_shape, latent_dim, sizes), "bottleneck": _bottleneck(row, latent_dim),
@@ -181,9 +185,7 @@ def _encoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: di
 
 # %% ../../nbs/31_zoo.ipynb #d9a4ca2c
 def _decoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: dict, as_released: bool) -> list:
-    if "hourglass_decoder" in sizes:
-        if row["decoder"] != "hourglass": raise ValueError(f"the presets compact and dense have hourglass models only, and this one is {row['decoder']}; use preset='desk', or wiring='hourglass'")
-        return [sizes["hourglass_decoder"], {"latent_dim": latent_dim, "image_shape": image_shape}]
+    if "hourglass_decoder" in sizes: return [sizes["hourglass_decoder"], {"latent_dim": latent_dim, "image_shape": image_shape}]
     if row["decoder"] == "residual": return ["ResidualDecoder", {"latent_dim": latent_dim, "image_shape": image_shape, **sizes["residual"]}]
     common = {"image_shape": image_shape, **sizes["decoder"]}
     if row["decoder"] == "hourglass": return ["HourglassDecoder", {"latent_dim": latent_dim, "hidden": sizes["hourglass"], **common}]
@@ -220,11 +222,9 @@ def build(
 
 # %% ../../nbs/31_zoo.ipynb #6a3e7f3d
 def load_model(
-    path: str | Path,  # a folder written by `save_pretrained`, a run's folder, or the name of a model on the Hugging Face hub
-) -> Autoencoder:  # in evaluation mode, on the CPU
+    path: str | Path,  # a folder written by `save_pretrained`, or a run's; as a string also a packaged model such as "sae-12-shapes3d-twin", or user/repo on the Hugging Face hub
+) -> Autoencoder:  # in evaluation mode, float32, on the CPU
     "A saved model; `FileNotFoundError` where there is none, `ValueError` where it is damaged"
-    path = Path(path)
-    if (path / "model" / "config.json").exists(): path = path / "model"
-    if path.exists() and not (path / "config.json").exists():
-        raise FileNotFoundError(f"{path} holds no model: expected config.json and model.safetensors, as written by save_pretrained")
-    return Autoencoder.from_pretrained(str(path))
+    where = located(path)
+    try: return Autoencoder.from_pretrained(where).float()
+    except (HfHubHTTPError, LocalEntryNotFoundError) as e: raise FileNotFoundError(f"{path} is no folder here, and the Hugging Face hub gave no such model: {e}") from e
