@@ -3,7 +3,7 @@ __version__ = "0.0.1"
 from importlib import import_module as _import
 from typing import TYPE_CHECKING as _EDITOR
 
-_HOME = {"load_data": "data.catalog", "list_data": "data.catalog", "build": "models.zoo", "list_models": "models.zoo", "load_model": "models.zoo",
+_HOME = {"load_data": "data.catalog", "list_data": "data.catalog", "build": "models.zoo", "list_models": "models.zoo", "load_model": "models.zoo", "list_pretrained": "models.pretrained",
          "fit": "training.fit", "encode": "models.codes", "HybridSampler": "sampling.hybrid", "traverse": "sampling.traversal",
          "explore": "sampling.explorer", "evaluate": "metrics.evaluation", "disentanglement": "metrics.disentanglement",
          "fidelity": "metrics.fidelity", "extrapolate": "training.extrapolation", "run_study": "studies.runner",
@@ -31,6 +31,7 @@ if _EDITOR:  # for completion in editors
     from .metrics.evaluation import evaluate
     from .metrics.fidelity import fidelity
     from .models.codes import encode
+    from .models.pretrained import list_pretrained
     from .models.zoo import build, list_models, load_model
     from .sampling.explorer import explore
     from .sampling.hybrid import HybridSampler
