@@ -1,4 +1,4 @@
-"""From a finished run to a model of the package: weights in float16, and a card that says how they were made and what they score.
+"""From a finished run to a model of the package: weights in float16, the bank of latents as it was, and a card that says how they were made and what they score.
 
     sae-lit train --model sae-12 --preset desk --data shapes3d-twin --resolution 32 --steps 6000 --seed 0 --out runs/sae-12-shapes3d-twin
     python tools/pretrained.py runs/sae-12-shapes3d-twin        writes sae_lit/pretrained/sae-12-shapes3d-twin/
@@ -53,7 +53,9 @@ def main() -> None:
     said, data, model = command(config), sl.load_data(**config["data"]), sl.load_model(args.run)
     before = scores(model, data)
     (folder/"card.json").unlink(missing_ok=True)
-    model.half()._save_pretrained(folder)
+    bank = model.bank.clone()  # no weights but data: quantised latents have to lie on their levels exactly
+    model.half().bank = bank
+    model._save_pretrained(folder)
     card = Card(**config, command=said, trained_by=fingerprint(TRAINING, args.trained_by), float32=before, **scores(sl.load_model(folder), data))
     atomically(folder/"card.json", lambda path: path.write_text(json.dumps(vars(card), indent=1) + "\n"))
     for name, value in before["scores"].items(): print(f"{name:20} {value!s:24} {card.scores[name]}")

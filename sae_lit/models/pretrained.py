@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRETRAINED', 'COLUMNS', 'packaged', 'nearest', 'located', 'Card', 'printed', 'Cards', 'list_pretrained']
 
-# %% ../../nbs/33_pretrained.ipynb #8f4a8a4e
+# %% ../../nbs/33_pretrained.ipynb #460efa1d
 import difflib
 import json
 import re
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import sae_lit
 
-# %% ../../nbs/33_pretrained.ipynb #fc97be76
+# %% ../../nbs/33_pretrained.ipynb #adae3157
 PRETRAINED: Path = Path(sae_lit.__file__).parent / "pretrained"  # a folder a model
 
 def packaged() -> list[str]:
     "The names of the models that come with the package"
     return sorted(path.parent.name for path in PRETRAINED.glob("*/card.json"))
 
-# %% ../../nbs/33_pretrained.ipynb #76606264
+# %% ../../nbs/33_pretrained.ipynb #1f84583b
 def nearest(
     name: str,  # that is none of them
 ) -> str:
@@ -29,7 +29,7 @@ def nearest(
     near = [full for full in packaged() if full.startswith(f"{name}-")] or difflib.get_close_matches(name, packaged(), n=3, cutoff=.4)
     return (f"did you mean {' or '.join(near)}? " if near else "") + f"the package has {', '.join(packaged())}"
 
-# %% ../../nbs/33_pretrained.ipynb #a2bdc358
+# %% ../../nbs/33_pretrained.ipynb #94876fb5
 def located(
     path: str | Path,  # a folder, or as a string also the name of a packaged model or of one on the Hugging Face hub
 ) -> str:  # the model's folder, or its name on the hub
@@ -43,7 +43,7 @@ def located(
     if len(folder.parts) == 1: raise FileNotFoundError(f"no folder and no packaged model is named {str(path)!r}; {nearest(str(path))}. On the Hugging Face hub a model is named user/repo")
     raise FileNotFoundError(f"there is no folder {str(path)!r}")
 
-# %% ../../nbs/33_pretrained.ipynb #bc0bf6c3
+# %% ../../nbs/33_pretrained.ipynb #d83f96c4
 @dataclass(frozen=True)
 class Card:
     "What is known about a packaged model"
@@ -58,7 +58,7 @@ class Card:
     first_200: dict  # "mse" of the first 200 test pictures
     float32: dict  # the last three before the weights were rounded
 
-# %% ../../nbs/33_pretrained.ipynb #354b1974
+# %% ../../nbs/33_pretrained.ipynb #cecab191
 COLUMNS: dict[str, tuple[str, str]] = {  # heading: (entry of a score, format)
     "MSE × 1000": ("mse", "{:.2f}"), "nats above entropy": ("bce_above_entropy", "{:.1f}"), "FFD of hybrids": ("ffd_hybrid", "{:.1f}"), "DCI-D": ("disentanglement", "{:.2f}"),
     "MIG": ("mig", "{:.2f}"), "InfoM": ("infom", "{:.2f}"), "InfoC": ("infoc", "{:.2f}"), "InfoE": ("infoe", "{:.2f}")}
@@ -71,7 +71,7 @@ def printed(
     found = {**scores, **infomec, "mse": 1000 * scores["mse"]}
     return [form.format(found[entry]) for entry, form in COLUMNS.values()]
 
-# %% ../../nbs/33_pretrained.ipynb #dd6b766d
+# %% ../../nbs/33_pretrained.ipynb #3363c49f
 class Cards(dict):
     "Cards by name, shown as a Markdown table"
     def table(self) -> str:
