@@ -106,6 +106,7 @@ def test_notebook_opens_and_ends_as_readers_expect(path: Path):
     opening, (_, heading, end) = "\n".join(texts[:2]), "\n".join(texts).rpartition("\n## What to read next\n")
     rules = {"'you will learn' in its first two texts": re.search(r"\byou will learn\b", opening, re.I),
              "a running time (seconds or minutes) there": re.search(r"\b(second|minute)s?\b", opening),
+             "a link that opens it in Colab": f"/blob/main/nbs/{path.name})" in texts[0],
              "the heading '## What to read next'": heading,
              "two folded answers (<details><summary>Answer</summary>) below it": len(re.findall(r"<details>\s*<summary>Answer</summary>[\s\S]+?</details>", end)) >= 2}
     if missing := [what for what, kept in rules.items() if not kept]: pytest.fail(f"{path.name} lacks {'; '.join(missing)}", pytrace=False)
