@@ -8,6 +8,7 @@ __all__ = ['Estimate', 'estimate', 'opened', 'budget', 'same', 'missing', 'Table
 
 # %% ../../nbs/82_ledger.ipynb #6c336b15
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,15 +106,16 @@ def table(
     results: str | Path = "runs/results",  # folder of records
     incomplete: bool = False,  # take what is there, and say what is missing
 ) -> Table:
-    "A study's table; `ValueError` where its runs are incomplete, or differ in code or budget"
+    "A study's table; a score that two measures give gets the measure's name in front. `ValueError` where its runs are incomplete, or differ in code or budget"
     stored = opened(study, results, incomplete)
     values, study = {}, stored.study
     for key, record in stored.records.items():
         cell = stored.cells[key]
-        for name, scores in record["measures"].items():
-            for score, value in scores["scores"].items() if name in study.measures else ():
-                row = values.setdefault((cell.data, cell.model, score), {})
-                if cell.seed in row: raise ValueError(f"two measures of {study.name!r} give a score named {score!r}; rename one")
+        asked = {name: found["scores"] for name, found in record["measures"].items() if name in study.measures}
+        often = Counter(score for scores in asked.values() for score in scores)
+        for name, scores in asked.items():
+            for score, value in scores.items():
+                row = values.setdefault((cell.data, cell.model, score if often[score] == 1 else f"{name} {score}"), {})
                 row[cell.seed] = value
     return Table(study, values, notes(stored))
 
