@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['RunFolder', 'COMMANDS', 'default', 'found', 'home', 'config_of', 'opened', 'say', 'ticking', 'place', 'together',
-           'free_port', 'Train', 'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse', 'Explore', 'ListData',
-           'CheckData', 'WriteTwin', 'Data', 'RunStudy', 'Bench', 'TrainFactorNet', 'Demo', 'cores', 'main', 'hushed',
-           'run']
+           'free_port', 'Choice', 'Train', 'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse', 'Explore',
+           'ListData', 'CheckData', 'WriteTwin', 'Data', 'RunStudy', 'Bench', 'TrainFactorNet', 'Demo', 'cores', 'main',
+           'hushed', 'run']
 
 # %% ../nbs/88_cli.ipynb #67ff5603
 import inspect
@@ -147,10 +147,10 @@ def free_port() -> int:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
-# %% ../nbs/88_cli.ipynb #eab73a24
+# %% ../nbs/88_cli.ipynb #d6d6ea37
 @dataclass
-class Train:
-    "Train a model; the run folder then holds everything. After an interruption, `sae-lit train --resume --out FOLDER` goes on, and ends with the same weights."
+class Choice:
+    "Which model, and on which data."
     model: Annotated[str | None, default("sae-12")] = None  # name of the model: ae, sae-12, vae, tripod ...; a wrong one lists all
     data: Annotated[str | None, default("shapes3d-twin")] = None  # name of the data set; `sae-lit data list` shows all
     resolution: Annotated[int | None, default("32 for the desk preset, else the data's own")] = None  # pixels a side
@@ -158,12 +158,17 @@ class Train:
     preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact, dense: small hourglass models
     wiring: Annotated[Literal["hourglass", "structural", "adaptive", "ladder", "residual"] | None, default("the model's own")] = None  # another decoder
     latent_dim: Annotated[int | None, default("the preset's")] = None  # dimensions of the code
+    terms: Annotated[dict[str, float] | None, default("the model's own")] = None  # weights of loss terms: `--terms klm 0.01 nhp 0.001`; the others keep theirs
+
+# %% ../nbs/88_cli.ipynb #eab73a24
+@dataclass
+class Train(Choice):
+    "Train a model; the run folder then holds everything. After an interruption, `sae-lit train --resume --out FOLDER` goes on, and ends with the same weights."
     out: Annotated[Path | None, default("runs/MODEL-DATA-SEED")] = None  # run folder
     resume: bool = False  # go on with the run in that folder, with its own configuration
     steps: Annotated[int | None, default("the preset's")] = None  # updates of the weights
     batch_size: Annotated[int | None, default("the preset's")] = None  # pictures a step, over all processes together
     lr: Annotated[float | None, default("the preset's")] = None  # learning rate at its highest
-    terms: Annotated[dict[str, float] | None, default("the model's own")] = None  # weights of loss terms: `--terms klm 0.01 nhp 0.001`; the others keep theirs
     seed: Annotated[int | None, default("0")] = None  # of initial weights, batches and noise
     precision: Annotated[Literal["no", "bf16"] | None, default("no")] = None  # bf16: mixed precision
     checkpoint_every: Annotated[int | None, default("500")] = None  # steps from one checkpoint to the next
@@ -301,8 +306,8 @@ def drawn(self: Sample, model: "Autoencoder") -> "Callable[[int, int], Tensor]":
 def __call__(self: Sample) -> None:
     import torch
     if self.n < 1: raise ValueError(f"n={self.n} must be at least 1")
-    path = place(self.out, home(self.run) / "figures/samples.png")
     model, data = opened(self.run)
+    path = place(self.out, home(self.run) / "figures/samples.png")
     with torch.no_grad(): images = model.decode(self.codes(model, data))
     save_pictures(images, path)
     say(path)
@@ -334,8 +339,8 @@ class Traverse:
 # %% ../nbs/88_cli.ipynb #43380857
 @patch
 def __call__(self: Traverse) -> None:
-    path = place(self.out, home(self.run) / "figures/traversals.png")
     model, data = opened(self.run)
+    path = place(self.out, home(self.run) / "figures/traversals.png")
     from sae_lit.data.disk import atomically
     from sae_lit.report import plot_latents
     figure = plot_latents(model, data, self.steps, self.seed)
