@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['RunFolder', 'COMMANDS', 'default', 'found', 'home', 'config_of', 'opened', 'say', 'ticking', 'place', 'together',
-           'free_port', 'Source', 'Train', 'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse', 'Explore',
-           'ListData', 'CheckData', 'WriteTwin', 'PerturbData', 'Data', 'RunStudy', 'Bench', 'TrainFactorNet', 'Demo',
-           'cores', 'main', 'hushed', 'run']
+           'free_port', 'Source', 'Choice', 'Train', 'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse',
+           'Explore', 'ListData', 'CheckData', 'WriteTwin', 'PerturbData', 'Data', 'RunStudy', 'Bench',
+           'TrainFactorNet', 'Demo', 'cores', 'main', 'hushed', 'run']
 
 # %% ../nbs/88_cli.ipynb #67ff5603
 import inspect
@@ -157,20 +157,25 @@ class Source:
     perturbation: Annotated[Path | None, default("none")] = None  # file from `sae-lit data perturb`, to be added to that data
     epsilon: Annotated[float | None, default("the file's")] = None  # size of a perturbation, or of the noise in uniform-noise:NAME and random-signs:NAME
 
-# %% ../nbs/88_cli.ipynb #eab73a24
+# %% ../nbs/88_cli.ipynb #d6d6ea37
 @dataclass
-class Train(Source):
-    "Train a model; the run folder then holds everything. After an interruption, `sae-lit train --resume --out FOLDER` goes on, and ends with the same weights."
+class Choice(Source):
+    "Which model to train, and on which pictures."
     model: Annotated[str | None, default("sae-12")] = None  # name of the model: ae, sae-12, vae, tripod ...; a wrong one lists all
     preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact, dense: small hourglass models
     wiring: Annotated[Literal["hourglass", "structural", "adaptive", "ladder", "residual"] | None, default("the model's own")] = None  # another decoder
     latent_dim: Annotated[int | None, default("the preset's")] = None  # dimensions of the code
+    terms: Annotated[dict[str, float] | None, default("the model's own")] = None  # weights of loss terms: `--terms klm 0.01 nhp 0.001`; the others keep theirs
+
+# %% ../nbs/88_cli.ipynb #eab73a24
+@dataclass
+class Train(Choice):
+    "Train a model; the run folder then holds everything. After an interruption, `sae-lit train --resume --out FOLDER` goes on, and ends with the same weights."
     out: Annotated[Path | None, default("runs/MODEL-DATA-SEED")] = None  # run folder
     resume: bool = False  # go on with the run in that folder, with its own configuration
     steps: Annotated[int | None, default("the preset's")] = None  # updates of the weights
     batch_size: Annotated[int | None, default("the preset's")] = None  # pictures a step, over all processes together
     lr: Annotated[float | None, default("the preset's")] = None  # learning rate at its highest
-    terms: Annotated[dict[str, float] | None, default("the model's own")] = None  # weights of loss terms: `--terms klm 0.01 nhp 0.001`; the others keep theirs
     seed: Annotated[int | None, default("0")] = None  # of initial weights, batches and noise
     precision: Annotated[Literal["no", "bf16"] | None, default("no")] = None  # bf16: mixed precision
     checkpoint_every: Annotated[int | None, default("500")] = None  # steps from one checkpoint to the next
@@ -310,8 +315,8 @@ def drawn(self: Sample, model: "Autoencoder") -> "Callable[[int, int], Tensor]":
 def __call__(self: Sample) -> None:
     import torch
     if self.n < 1: raise ValueError(f"n={self.n} must be at least 1")
-    path = place(self.out, home(self.run) / "figures/samples.png")
     model, data = opened(self.run)
+    path = place(self.out, home(self.run) / "figures/samples.png")
     with torch.no_grad(): images = model.decode(self.codes(model, data))
     save_pictures(images, path)
     say(path)
@@ -343,8 +348,8 @@ class Traverse:
 # %% ../nbs/88_cli.ipynb #43380857
 @patch
 def __call__(self: Traverse) -> None:
-    path = place(self.out, home(self.run) / "figures/traversals.png")
     model, data = opened(self.run)
+    path = place(self.out, home(self.run) / "figures/traversals.png")
     from sae_lit.data.disk import atomically
     from sae_lit.report import plot_latents
     figure = plot_latents(model, data, self.steps, self.seed)

@@ -77,6 +77,7 @@ MISTAKES = {  # words, and what the error must name
     "evaluate nowhere": "nowhere is not a run folder",
     "evaluate sae-12-shapes3d": "did you mean sae-12-shapes3d-twin",
     "sample tripod": "did you mean tripod-shapes3d-twin",
+    "traverse nowhere": "nowhere is not a run folder",
     "evaluate EMPTY": "EMPTY is not a run folder",
     "evaluate STRANGE": "does not describe a run",
     "evaluate BROKEN": "train --resume --out BROKEN",
