@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['RunFolder', 'COMMANDS', 'default', 'found', 'home', 'config_of', 'opened', 'say', 'ticking', 'place', 'together',
-           'free_port', 'Source', 'Choice', 'Train', 'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse',
-           'Explore', 'ListData', 'CheckData', 'WriteTwin', 'PerturbData', 'Data', 'RunStudy', 'Bench',
-           'TrainFactorNet', 'Demo', 'cores', 'main', 'hushed', 'run']
+           'free_port', 'Source', 'Train', 'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse', 'Explore',
+           'ListData', 'CheckData', 'WriteTwin', 'PerturbData', 'Data', 'RunStudy', 'Bench', 'TrainFactorNet', 'Demo',
+           'cores', 'main', 'hushed', 'run']
 
 # %% ../nbs/88_cli.ipynb #67ff5603
 import inspect
@@ -150,18 +150,13 @@ def free_port() -> int:
 # %% ../nbs/88_cli.ipynb #9456d9ad
 @dataclass
 class Source:
-    "Which pictures to train on."
+    "Which model to train, and on which pictures."
+    model: Annotated[str | None, default("sae-12")] = None  # name of the model: ae, sae-12, vae, tripod ...; a wrong one lists all
     data: Annotated[str | None, default("shapes3d-twin")] = None  # name of the data set; `sae-lit data list` shows all
     resolution: Annotated[int | None, default("32 for the desk preset, else the data's own")] = None  # pixels a side
     root: Annotated[Path | None, default("$SAE_LIT_DATA")] = None  # where a published file lies
     perturbation: Annotated[Path | None, default("none")] = None  # file from `sae-lit data perturb`, to be added to that data
     epsilon: Annotated[float | None, default("the file's")] = None  # size of a perturbation, or of the noise in uniform-noise:NAME and random-signs:NAME
-
-# %% ../nbs/88_cli.ipynb #d6d6ea37
-@dataclass
-class Choice(Source):
-    "Which model to train, and on which pictures."
-    model: Annotated[str | None, default("sae-12")] = None  # name of the model: ae, sae-12, vae, tripod ...; a wrong one lists all
     preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact, dense: small hourglass models
     wiring: Annotated[Literal["hourglass", "structural", "adaptive", "ladder", "residual"] | None, default("the model's own")] = None  # another decoder
     latent_dim: Annotated[int | None, default("the preset's")] = None  # dimensions of the code
@@ -169,7 +164,7 @@ class Choice(Source):
 
 # %% ../nbs/88_cli.ipynb #eab73a24
 @dataclass
-class Train(Choice):
+class Train(Source):
     "Train a model; the run folder then holds everything. After an interruption, `sae-lit train --resume --out FOLDER` goes on, and ends with the same weights."
     out: Annotated[Path | None, default("runs/MODEL-DATA-SEED")] = None  # run folder
     resume: bool = False  # go on with the run in that folder, with its own configuration

@@ -11,7 +11,7 @@ from sae_lit.alignment.controls import shuffled
 from sae_lit.alignment.perturb import perturb
 from sae_lit.data.catalog import load_data
 from sae_lit.data.disk import atomically
-from sae_lit.studies.runner import BOUND, STUDIES
+from sae_lit.studies.runner import BOUND, DIGESTS, STUDIES
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
@@ -25,9 +25,10 @@ if __name__ == "__main__":
     data = load_data(**study.cells()[0].asked["load_data"])
     worst, best = (choose(runs, data, which) for which in ("worst", "best"))
     mixed = shuffled(worst.s)
-    wanted = {"worst": (worst, worst.s, 4), "best": (best, best.s, 4), "shuffled": (worst, mixed, 4), "shuffled-kappa1": (worst, mixed, 1)}
+    known = {"worst": (worst, worst.s, 4), "best": (best, best.s, 4), "shuffled": (worst, mixed, 4), "shuffled-kappa1": (worst, mixed, 1)}
     digests = {}
-    for name, (choice, s, kappa) in wanted.items():
+    for name in DIGESTS[given.twin]:
+        choice, s, kappa = known[name]
         made = perturb(data, s, BOUND[given.twin], kappa, encoder=choice.encoder)
         print(made.save(given.out / f"{given.twin}-{name}.npz"), digests.setdefault(name, made.digest))
     about = {"worst": worst.to_dict(), "best": best.to_dict(), "digests": digests}
