@@ -241,13 +241,14 @@ def build(chosen: list[Path], out: Path) -> set[str]:
         Names.known = set(import_module(SETTINGS["lib_name"]).__all__)
         Names.lessons = {it.path.stem for it in lessons}
         Names.own = {page: it.module for it in lessons if it.module for page in (it.path.stem, f"api/{it.module}")}
-        shutil.rmtree(out, ignore_errors=True)
-        said = StringIO()
+        said, site = StringIO(), Path(scratch, "site")
         with docutils_namespace():
-            app = Sphinx(source, None, out, Path(scratch, "doctrees"), "html", confoverrides=CONFIG, warningiserror=True, status=None, warning=said)
+            app = Sphinx(source, None, site, Path(scratch, "doctrees"), "html", confoverrides=CONFIG, warningiserror=True, status=None, warning=said)
             app.add_transform(Names)
             app.build()
         if app.statuscode: raise SphinxError(COLOUR.sub("", said.getvalue()).replace(f"{source}/", ""))
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.move(site, out)
     broken, elsewhere = lookup(out)
     if broken: raise SphinxError("\n".join(["the site has broken links:", *broken]))
     return elsewhere
