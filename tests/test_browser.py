@@ -165,6 +165,7 @@ def test_jupyterlab(browser, tmp_path: Path):
              "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None"]
     with serving([sys.executable, "-m", "jupyterlab", *quiet], port, tmp_path), window(browser, f"http://127.0.0.1:{port}/lab/tree/explorer.ipynb") as page:
         page.locator(".jp-RenderedMarkdown h1").first.wait_for()
+        page.get_by_text("| Idle").wait_for()  # JupyterLab silently drops what is to run before its kernel is there
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         there(page)
