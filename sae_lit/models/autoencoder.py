@@ -207,7 +207,7 @@ def _check(self: Autoencoder, x: Tensor) -> None:
 # %% ../../nbs/30_autoencoder.ipynb #e39d946e
 PARTS: dict[str, type] = {cls.__name__: cls for cls in (
     hourglass.ConvEncoder, hourglass.StridedEncoder, hourglass.LinearEncoder, hourglass.HourglassDecoder,
-    ladder.ConvLadderEncoder, ladder.StridedLadderEncoder, ladder.LinearLadderEncoder, ladder.LadderDecoder,
+    ladder.ConvLadderEncoder, ladder.StridedLadderEncoder, ladder.LinearLadderEncoder, ladder.DenseLadderEncoder, ladder.LadderDecoder,
     structural.StructuralDecoder, structural.AdaptiveDecoder, residual.ResidualEncoder, residual.ResidualDecoder,
     compact.CompactEncoder, compact.CompactDecoder, compact.DenseEncoder, compact.DenseDecoder,
     bottlenecks.Deterministic, bottlenecks.Gaussian, fsq.FSQ, fsq.LearnedLevels, Critic)}

@@ -93,10 +93,13 @@ PRESETS: dict[str, dict] = {
         "encoder": ["StridedEncoder", {"channels": (32, 32, 64), "hidden": 256}], "decoder": {"channels": 32, "blocks": 12, "start": 4}},
     "compact": {"latent_dim": 10, "training": {"lr": 1e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 300_000}, "critic": {"width": 1000, "layers": 6},
         "encoder": ["CompactEncoder", {}], "hourglass_decoder": "CompactDecoder"},
-    "dense": {"latent_dim": 10, "training": {"lr": 5e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 6000}, "critic": {"width": 256, "layers": 6}, "encoder": ["DenseEncoder", {}], "hourglass_decoder": "DenseDecoder"},
     "vector": {"latent_dim": 12, "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 128, "steps": 5000}, "hourglass": (64,), "transform": (32, 32), "rungs": (64,), "joined": 16, "critic": {"width": 256, "layers": 6},
         "encoder": ["LinearEncoder", {"channels": 64, "blocks": 3}], "decoder": {"channels": 64, "blocks": 12}},
 }
+
+# %% ../../nbs/31_zoo.ipynb #db8b89aa
+PRESETS["dense"] = {"latent_dim": 10, "training": {"lr": 5e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 6000}, "transform": (64, 128), "rungs": (64,), "joined": 32, "critic": {"width": 256, "layers": 6},
+    "encoder": ["DenseEncoder", {}], "hourglass_decoder": "DenseDecoder", "decoder": {"channels": 256, "blocks": 12, "flat": True}}
 
 # %% ../../nbs/31_zoo.ipynb #41f8b116
 DESK_UPS = {0: (), 1: (12,), 2: (9, 12), 3: (5, 9, 12), 4: (5, 8, 10, 12), 5: (4, 7, 9, 11, 12)}  # doublings from 4x4: blocks that do them
@@ -107,9 +110,9 @@ def _preset(preset: str, image_shape: tuple[int, ...], row: dict) -> dict:
     paper = "paper-64" if image_shape[-1] <= 64 else "paper-128"
     key = "vector" if len(image_shape) == 1 else paper if preset == "paper" else preset
     sizes, layers = PRESETS[key], row.get("layers", 1)
-    if "hourglass_decoder" in sizes and row["decoder"] != "hourglass":
-        raise ValueError(f"the presets compact and dense have hourglass models only, and this one is {row['decoder']}; use preset='desk', or wiring='hourglass'")
-    if "decoder" not in sizes: return sizes
+    if "decoder" not in sizes:
+        if row["decoder"] == "hourglass": return sizes
+        raise ValueError(f"the preset compact has hourglass models only, and this one is {row['decoder']}; use preset='desk' or 'dense', or wiring='hourglass'")
     decoder = dict(sizes["decoder"])
     if key == "desk": decoder["ups"] = DESK_UPS[halvings(image_shape, 4)]
     if layers > decoder["blocks"]:
@@ -131,7 +134,7 @@ def specify(
     "The specification of a named model: plain data, to look at or to change"
     if name not in MODELS: raise ValueError(_unknown(name))
     if as_released and preset in ("desk", "dense"): raise ValueError("as_released=True means the released networks; it goes with preset='paper', 'rfd' or 'compact' only")
-    row, image_shape, published = _wired(MODELS[name], wiring, image_shape), tuple(image_shape), _published(tuned_for)
+    row, image_shape, published = _wired(MODELS[name], wiring, preset == "dense" or len(image_shape) == 1), tuple(image_shape), _published(tuned_for)
     if "training" not in row: published = _published(None)  # not one of Tripod's
     layers = row.get("layers", 1)
     sizes = _preset(preset, image_shape, row)
@@ -146,13 +149,13 @@ def specify(
     return {"name": name, "preset": preset, "as_released": as_released, "terms": terms, "options": options, "training": training, **parts}
 
 # %% ../../nbs/31_zoo.ipynb #eeeada04
-def _wired(row: dict, wiring: str | None, image_shape: tuple[int, ...]) -> dict:
-    "The row with another decoder"
+def _wired(row: dict, wiring: str | None, flat: bool) -> dict:
+    "The row with another decoder; without maps, the hourglass in place of the residual one"
     kinds = ("hourglass", "structural", "adaptive", "ladder", "residual")
     if wiring not in (None, *kinds): raise ValueError(f"wiring={wiring!r}; expected one of {', '.join(kinds)}")
     if wiring in ("structural", "adaptive", "ladder"): row = {"layers": 12, **row, "decoder": wiring}
     elif wiring: row = {**row, "decoder": wiring, "layers": 1}
-    return {**row, "decoder": "hourglass"} if row["decoder"] == "residual" and len(image_shape) == 1 else row
+    return {**row, "decoder": "hourglass"} if row["decoder"] == "residual" and flat else row
 
 def _bottleneck(row: dict, latent_dim: int) -> list:
     return [row["bottleneck"], {"latent_dim": latent_dim, **({"levels": row["levels"]} if row["bottleneck"] in ("FSQ", "LearnedLevels") else {})}]
@@ -173,7 +176,7 @@ def _finger(sizes: dict, row: dict) -> dict:
             "decoder": sizes["decoder"] | {"learned": True}}
 
 # %% ../../nbs/31_zoo.ipynb #b9c64cee
-LADDERS = {"ConvEncoder": "ConvLadderEncoder", "StridedEncoder": "StridedLadderEncoder", "LinearEncoder": "LinearLadderEncoder"}
+LADDERS = {"ConvEncoder": "ConvLadderEncoder", "StridedEncoder": "StridedLadderEncoder", "LinearEncoder": "LinearLadderEncoder", "DenseEncoder": "DenseLadderEncoder"}
 
 def _encoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: dict) -> list:
     kind, kwargs = ("ResidualEncoder", sizes["residual_encoder"]) if row["decoder"] == "residual" and "residual_encoder" in sizes else sizes["encoder"]
@@ -185,7 +188,7 @@ def _encoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: di
 
 # %% ../../nbs/31_zoo.ipynb #d9a4ca2c
 def _decoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: dict, as_released: bool) -> list:
-    if "hourglass_decoder" in sizes: return [sizes["hourglass_decoder"], {"latent_dim": latent_dim, "image_shape": image_shape}]
+    if row["decoder"] == "hourglass" and "hourglass_decoder" in sizes: return [sizes["hourglass_decoder"], {"latent_dim": latent_dim, "image_shape": image_shape}]
     if row["decoder"] == "residual": return ["ResidualDecoder", {"latent_dim": latent_dim, "image_shape": image_shape, **sizes["residual"]}]
     common = {"image_shape": image_shape, **sizes["decoder"]}
     if row["decoder"] == "hourglass": return ["HourglassDecoder", {"latent_dim": latent_dim, "hidden": sizes["hourglass"], **common}]
@@ -204,7 +207,7 @@ def build(
     name: str,  # one of `list_models()`
     image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
     latent_dim: int | None = None,  # dimensions of the code; default 12, or 32 for 128 pixels
-    preset: str = "paper",  # "paper": the papers' networks; "rfd": for the robot finger data; "desk": small ones for a CPU; "compact", "dense": two small hourglass networks
+    preset: str = "paper",  # "paper": the papers' networks; "rfd": for the robot finger data; "desk": small ones for a CPU; "compact": a small hourglass network; "dense": dense layers only
     as_released: bool = False,  # the released code's variants, where they differ from the paper's text
     wiring: str | None = None,  # another decoder than the model's own: "hourglass", "structural", "adaptive", "ladder" or "residual"
     tuned_for: str | None = None,  # data set whose published loss weights and code size to take, for Tripod's models

@@ -93,13 +93,15 @@ class BlockDecoder(nn.Module):
         ups: tuple[int, ...] | None = None,  # blocks that double the resolution first, counted from 1; default as released
         learned: bool = False,  # transposed convolutions and ELU in place of interpolation and Mish, as released for the robot finger data
         joined: dict[int, int] | None = None,  # channels that are joined to the map in front of a block, which then brings as many fewer
+        flat: bool = False,  # linear blocks for pictures too, and the last one's features are their pixels
     ):
         super().__init__()
-        self.image_shape, self.channels = tuple(image_shape), channels
-        widths = [channels - (joined or {}).get(i, 0) for i in range(1, blocks + 1)] + [image_shape[0]]
-        if len(image_shape) == 1:
+        self.image_shape, self.channels, flat = tuple(image_shape), channels, flat or len(image_shape) == 1
+        widths = [channels - (joined or {}).get(i, 0) for i in range(1, blocks + 1)] + [math.prod(image_shape) if flat else image_shape[0]]
+        if flat:
             self.start_shape = (widths[0],)
             self.blocks = nn.ModuleList(LinearBlock(channels, w, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
+            self.blocks[-1] = nn.Sequential(self.blocks[-1], nn.Unflatten(1, self.image_shape))
             self.watched = tuple(sorted({max(1, blocks * i // 3) for i in (1, 2)}))
             return
         ups = _ups(image_shape, start, blocks, ups)

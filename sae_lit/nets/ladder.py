@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['RELEASED_RUNGS', 'rungs_at', 'LadderEncoder', 'ConvLadderEncoder', 'StridedLadderEncoder', 'LinearLadderEncoder',
-           'LadderDecoder']
+           'DenseLadderEncoder', 'LadderDecoder']
 
 # %% ../../nbs/13_ladder.ipynb #e071bfbb
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -94,6 +96,19 @@ class LinearLadderEncoder(LadderEncoder):
     ):
         widths = [image_shape[0], *[channels] * blocks]
         super().__init__([*map(LinearBlock, widths, widths[1:])], widths[1:], out_features, rungs, rung_hidden)
+
+class DenseLadderEncoder(LadderEncoder):
+    "`DenseEncoder`'s layers as a ladder, for pictures or vectors"
+    def __init__(self,
+        image_shape: tuple[int, ...],  # C, H, W, or (D,)
+        out_features: int,  # twice the number of latent dimensions
+        rungs: int,  # variables
+        hidden: tuple[int, ...] = (256, 256),  # widths of the dense layers
+        rung_hidden: tuple[int, ...] = (128, 64),  # hidden widths of a rung's MLP
+    ):
+        widths = [math.prod(image_shape), *hidden]
+        stages = [nn.Sequential(nn.Flatten(), nn.Linear(a, b), nn.ReLU()) for a, b in zip(widths, hidden)]
+        super().__init__(stages, list(hidden), out_features, rungs, rung_hidden)
 
 # %% ../../nbs/13_ladder.ipynb #db809069
 class LadderDecoder(OrderedDecoder):
