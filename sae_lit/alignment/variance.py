@@ -17,10 +17,12 @@ from ..data.factors import FactorSpace
 
 # %% ../../nbs/72_variance.ipynb #1c8f6725
 def full_grid(data: ImageDataset) -> FactorSpace:
-    "The factors of a data set with a picture for each of their combinations; ValueError for any other."
-    space = data.factor_space
-    if space is None or len(space) != len(data): raise ValueError(f"{data.name!r} is no full grid of factors; give the whole data set, not a part")
-    return space
+    "The factors of a data set with a picture for each of their combinations, in order: a whole grid, or a view of some classes with as many fewer; ValueError for any other."
+    if data.factor_space is not None:
+        kept = [column.unique(return_inverse=True) for column in data.factors(slice(None)).cpu().T]
+        space = FactorSpace(data.factor_space.names, [len(classes) for classes, _ in kept])
+        if len(space) == len(data) and torch.equal(space.to_index(torch.stack([number for _, number in kept], 1)), torch.arange(len(data))): return space
+    raise ValueError(f"{data.name!r} is no full grid of factors; give a whole data set, or a view with `only`, and not a part")
 
 def curves_along(
     data: ImageDataset,  # with known factors on a full grid
