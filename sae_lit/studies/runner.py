@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['SMOKE', 'TRIALS', 'TRIPOD_TUNE', 'CHOSEN', 'TRIPOD_DESK', 'SBA_DESK', 'DIGESTS', 'BOUND', 'CTP_ACROSS_DENSE',
-           'CTP_ACROSS', 'CTP_COMPACT', 'CTP_LOCAL', 'STUDIES', 'TRAINING', 'SCORING', 'LIBRARIES', 'REDO', 'ENGINES',
-           'Study', 'Cell', 'named', 'ctp_studies', 'nearest', 'check_data_name', 'skeleton', 'digest', 'fingerprint',
-           'code', 'identity', 'Job', 'read', 'write', 'processor', 'where', 'timed', 'versions', 'weights', 'opened',
-           'alone', 'follow', 'job', 'refuse', 'Stored', 'on_loky', 'on_ray', 'start_ray', 'on_dask', 'run_study',
-           'find', 'Progress', 'work', 'do']
+           'CTP_ACROSS', 'CTP_COMPACT', 'CTP_LOCAL', 'CTP_LONG', 'STUDIES', 'TRAINING', 'SCORING', 'LIBRARIES', 'REDO',
+           'ENGINES', 'Study', 'Cell', 'named', 'ctp_studies', 'nearest', 'check_data_name', 'skeleton', 'digest',
+           'fingerprint', 'code', 'identity', 'Job', 'read', 'write', 'processor', 'where', 'timed', 'versions',
+           'weights', 'opened', 'alone', 'follow', 'job', 'refuse', 'Stored', 'on_loky', 'on_ray', 'start_ray',
+           'on_dask', 'run_study', 'find', 'Progress', 'work', 'do']
 
 # %% ../../nbs/81_studies.ipynb #77146c34
 import ast
@@ -170,18 +170,23 @@ CTP_ACROSS_DENSE = Study(
 CTP_ACROSS = Study(
     "ctp-across", data=_MEETS, seeds=(0, 1, 2), recipe={"steps": 1000, "batch_size": 32}, about="the same with the desk networks, whose convolutions have hardly begun to learn the pattern", **_SURVIVES)
 
+# %% ../../nbs/81_studies.ipynb #c6b102e7
 CTP_COMPACT = Study(
     "ctp-compact-dsprites", {"bvae": _bvae("dsprites")},
     {"clean": _twin("dsprites"), "modified": _perturbed("dsprites"), "noise": _twin("dsprites", "uniform-noise:", epsilon=BOUND["dsprites"]), "shuffled": _perturbed("dsprites", "shuffled")},
     seeds=(0, 1, 2, 3, 4), measures={"alignment": {"file": _file("dsprites")}}, about="a β-VAE with the paper's convolutions, clean, perturbed, and controls, on our rendering of dsprites",
     preset="compact", recipe={"steps": 4000, "batch_size": 64, "lr": 1e-3})
 
-CTP_LOCAL = Study(
-    "ctp-local-dsprites", {"bvae": _bvae("dsprites")},
-    {f"kappa-{kappa}-epsilon-{e}": _perturbed("dsprites", which, epsilon=e) for kappa, which in ((1, "shuffled-kappa1"), (4, "shuffled")) for e in (.1, .15, .2, .3)},
-    seeds=(0, 1, 2), measures={"alignment": {}}, about="C3: from which size on a β-VAE puts an independent s first, on our rendering of dsprites", **_CTP)
+def _local(name: str, sizes: dict[int, tuple[float, ...]], about: str, **recipe: object) -> Study:
+    files = {1: "shuffled-kappa1", 4: "shuffled"}
+    data = {f"kappa-{kappa}-epsilon-{e}": _perturbed("dsprites", files[kappa], epsilon=e) for kappa in files for e in sizes[kappa]}
+    return Study(name, {"bvae": _bvae("dsprites")}, data, (0, 1, 2), measures={"alignment": {}}, about=about, preset="dense", recipe=_CTP["recipe"] | recipe)
 
-STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK, TRIPOD_TUNE, TRIPOD_DESK, *ctp_studies("shapes3d"), *ctp_studies("dsprites"), CTP_COMPACT, CTP_LOCAL, CTP_ACROSS_DENSE, CTP_ACROSS)}
+CTP_LOCAL = _local("ctp-local-dsprites", dict.fromkeys((1, 4), (.1, .15, .2, .3)), "C3: from which size on a β-VAE puts an independent s first, on our rendering of dsprites")
+CTP_LONG = _local("ctp-long-dsprites", {1: (.2, .25, .3, .35), 4: (.1, .15, .2, .25)}, "the same, four times as long, around the predicted sizes", steps=8000)
+
+# %% ../../nbs/81_studies.ipynb #ab8267ab
+STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK, TRIPOD_TUNE, TRIPOD_DESK, *ctp_studies("shapes3d"), *ctp_studies("dsprites"), CTP_COMPACT, CTP_LOCAL, CTP_LONG, CTP_ACROSS_DENSE, CTP_ACROSS)}
 
 # %% ../../nbs/81_studies.ipynb #4ae779d5
 def nearest(
