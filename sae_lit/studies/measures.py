@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KEPT', 'Measure', 'MEASURES', 'evaluation', 'votes', 'responses', 'order', 'controls', 'tripod', 'alignment',
-           'measured']
+           'holder', 'measured']
 
 # %% ../../nbs/80b_measures.ipynb #b496ab15
 import math
@@ -21,7 +21,7 @@ from ..metrics.dci import dci
 from ..metrics.evaluation import evaluate
 from ..metrics.fidelity import fidelity, samples, test_pictures
 from ..metrics.infomec import infomec
-from ..metrics.information import mig
+from ..metrics.information import discretise, mig, mutual_information
 from ..metrics.order import home_variable, nonlinearity, order_correlation
 from ..metrics.responses import causal_disentanglement, conditioned_responses, hybrid_risk, relative_responses, response_matrix, unused_latents
 from ..metrics.votes import beta_vae_score, factor_vae_score
@@ -136,10 +136,25 @@ def alignment(
     mean, of_s = variance.mean(0), torch.arange(len(found)) == found.argmax()
     return scores | {"s_information": 1 - mean[of_s].item(), "other_information": 1 - mean[~of_s].min().item(), "s_rank": int((mean < mean[of_s]).sum()) + 1}
 
+# %% ../../nbs/80b_measures.ipynb #d347c96b
+def holder(
+    model: nn.Module,  # trained, with a Gaussian code
+    data: Perturbed,
+    seed: int,  # not used: all runs are asked the same pictures
+    n: int = 10_000,  # codes
+) -> dict[str, float]:
+    "Of the latent with most information about s: its share of the entropy of s (20 equally likely classes; 0 to 1), its information level, the largest one beside it, and its rank by that, from 1 (Clearing the Path)."
+    index = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:n]
+    level = discretise(data.level[data.source_rows(index)].double().numpy()[:, None], binning="quantile")
+    told, entropy = mutual_information(encode_at(model, data, index).cpu(), level, correct=True)[:, 0], mutual_information(level, level)[0, 0]
+    mean, at = posterior(model, data, index).variance.mean(0), int(told.argmax())
+    beside = torch.arange(len(mean)) != at
+    return {"holds": float(told[at] / entropy), "holder_information": 1 - mean[at].item(), "beside_information": 1 - mean[beside].min().item(), "holder_rank": int((mean < mean[at]).sum()) + 1}
+
 # %% ../../nbs/80b_measures.ipynb #a445be4b
 Measure = Callable[..., dict[str, float]]  # of a model, data, a seed, and options by name
 
-MEASURES: dict[str, Measure] = {"evaluation": evaluation, "votes": votes, "responses": responses, "order": order, "controls": controls, "tripod": tripod, "alignment": alignment}
+MEASURES: dict[str, Measure] = {"evaluation": evaluation, "votes": votes, "responses": responses, "order": order, "controls": controls, "tripod": tripod, "alignment": alignment, "holder": holder}
 
 # %% ../../nbs/80b_measures.ipynb #4056e313
 def measured(

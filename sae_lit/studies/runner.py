@@ -170,7 +170,7 @@ CTP_ACROSS_DENSE = Study(
 CTP_ACROSS = Study(
     "ctp-across", data=_MEETS, seeds=(0, 1, 2), recipe={"steps": 1000, "batch_size": 32}, about="the same with the desk networks, whose convolutions have hardly begun to learn the pattern", **_SURVIVES)
 
-# %% ../../nbs/81_studies.ipynb #c6b102e7
+# %% ../../nbs/81_studies.ipynb #dbbcecd3
 CTP_COMPACT = Study(
     "ctp-compact-dsprites", {"bvae": _bvae("dsprites")},
     {"clean": _twin("dsprites"), "modified": _perturbed("dsprites"), "noise": _twin("dsprites", "uniform-noise:", epsilon=BOUND["dsprites"]), "shuffled": _perturbed("dsprites", "shuffled")},
@@ -180,12 +180,12 @@ CTP_COMPACT = Study(
 def _local(name: str, sizes: dict[int, tuple[float, ...]], about: str, **recipe: object) -> Study:
     files = {1: "shuffled-kappa1", 4: "shuffled"}
     data = {f"kappa-{kappa}-epsilon-{e}": _perturbed("dsprites", files[kappa], epsilon=e) for kappa in files for e in sizes[kappa]}
-    return Study(name, {"bvae": _bvae("dsprites")}, data, (0, 1, 2), measures={"alignment": {}}, about=about, preset="dense", recipe=_CTP["recipe"] | recipe)
+    return Study(name, {"bvae": _bvae("dsprites")}, data, (0, 1, 2), measures={"alignment": {}, "holder": {}}, about=about, preset="dense", recipe=_CTP["recipe"] | recipe)
 
 CTP_LOCAL = _local("ctp-local-dsprites", dict.fromkeys((1, 4), (.1, .15, .2, .3)), "C3: from which size on a β-VAE puts an independent s first, on our rendering of dsprites")
 CTP_LONG = _local("ctp-long-dsprites", {1: (.2, .25, .3, .35), 4: (.1, .15, .2, .25)}, "the same, four times as long, around the predicted sizes", steps=8000)
 
-# %% ../../nbs/81_studies.ipynb #ab8267ab
+# %% ../../nbs/81_studies.ipynb #6f26f29e
 STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK, TRIPOD_TUNE, TRIPOD_DESK, *ctp_studies("shapes3d"), *ctp_studies("dsprites"), CTP_COMPACT, CTP_LOCAL, CTP_LONG, CTP_ACROSS_DENSE, CTP_ACROSS)}
 
 # %% ../../nbs/81_studies.ipynb #4ae779d5
