@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['full_grid', 'curves_along', 'explained_variance', 'total_variance', 'unit_step', 'factor_steps', 'expansiveness',
-           'pattern_steps', 'explained_by_pattern']
+           'pattern_steps', 'explained_by_pattern', 'ignoring_error']
 
 # %% ../../nbs/72_variance.ipynb #2fde2002
 import numpy as np
@@ -112,3 +112,11 @@ def explained_by_pattern(
     limit = (lambda x: x.clamp(0, 1)) if clip else (lambda x: x)
     up, down = (limit(images.double() + sign * epsilon).mean(0) for sign in (1, -1))
     return float((share * (1 - share) * (up - down).square()).sum())
+
+# %% ../../nbs/72_variance.ipynb #eb847b64
+def ignoring_error(
+    images: Tensor,  # clean pictures, `[N, C, H, W]`
+    epsilon: float,  # in (0, 1]
+) -> float:  # mean over pixels
+    "Squared error of the best guess that knows a clean picture and not the signs of its pattern, which is clipped to [0, 1]."
+    return (((images + epsilon).clamp(0, 1) - (images - epsilon).clamp(0, 1)) / 2).square().mean().item()
