@@ -170,23 +170,24 @@ CTP_ACROSS_DENSE = Study(
 CTP_ACROSS = Study(
     "ctp-across", data=_MEETS, seeds=(0, 1, 2), recipe={"steps": 1000, "batch_size": 32}, about="the same with the desk networks, whose convolutions have hardly begun to learn the pattern", **_SURVIVES)
 
-# %% ../../nbs/81_studies.ipynb #a7f94bb8
+# %% ../../nbs/81_studies.ipynb #d12ba4af
 CTP_COMPACT = Study(
     "ctp-compact-dsprites", {"bvae": _bvae("dsprites")},
     {"clean": _twin("dsprites"), "modified": _perturbed("dsprites"), "noise": _twin("dsprites", "uniform-noise:", epsilon=BOUND["dsprites"])},
     seeds=(0, 1, 2, 3, 4), measures={"alignment": {"file": _file("dsprites")}}, about="a β-VAE with the paper's convolutions, on clean, perturbed and noisy pictures, on our rendering of dsprites",
     preset="compact", recipe={"steps": 4000, "batch_size": 64, "lr": 1e-3})
 
-def _local(name: str, sizes: dict[int, tuple[float, ...]], about: str, **recipe: object) -> Study:
-    files = {1: "shuffled-kappa1", 4: "shuffled"}
-    data = {f"kappa-{kappa}-epsilon-{e}": _perturbed("dsprites", files[kappa], epsilon=e) for kappa in files for e in sizes[kappa]}
-    return Study(name, {"bvae": _bvae("dsprites")}, data, (0, 1, 2), measures={"alignment": {}, "holder": {}}, about=about, preset="dense", recipe=_CTP["recipe"] | recipe)
+def _local(twin: str, name: str, sizes: dict[int, tuple[float, ...]], about: str, **recipe: object) -> Study:
+    data = {f"kappa-{kappa}-epsilon-{e}": _perturbed(twin, {1: "shuffled-kappa1", 4: "shuffled"}[kappa], epsilon=e) for kappa in sizes for e in sizes[kappa]}
+    return Study(f"ctp-{name}-{twin}", {"bvae": _bvae(twin)}, data, (0, 1, 2), measures={"alignment": {}, "holder": {}}, about=about, preset="dense", recipe=_CTP["recipe"] | recipe)
 
-CTP_LOCAL = _local("ctp-local-dsprites", dict.fromkeys((1, 4), (.1, .15, .2, .3)), "C3: from which size on a β-VAE puts an independent s first, on our rendering of dsprites")
-CTP_LONG = _local("ctp-long-dsprites", {1: (.25, .3), 4: (.15, .2)}, "the same, four times as long, where local and global prediction differ, and just below", steps=8000)
+_FIRST = "C3: from which size on a β-VAE puts an independent s first"
+CTP_LOCAL = [_local("shapes3d", "local", {4: (.0875, .125, .175, .25, .35)}, f"{_FIRST}, on our rendering of shapes3d"),
+             _local("dsprites", "local", dict.fromkeys((1, 4), (.1, .15, .2, .3)), f"{_FIRST}, on our rendering of dsprites")]
+CTP_LONG = _local("dsprites", "long", {1: (.25, .3), 4: (.15, .2)}, "the same, four times as long, where local and global prediction differ, and just below", steps=8000)
 
-# %% ../../nbs/81_studies.ipynb #8a185354
-STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK, TRIPOD_TUNE, TRIPOD_DESK, *ctp_studies("shapes3d"), *ctp_studies("dsprites"), CTP_COMPACT, CTP_LOCAL, CTP_LONG, CTP_ACROSS_DENSE, CTP_ACROSS)}
+# %% ../../nbs/81_studies.ipynb #16adab57
+STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK, TRIPOD_TUNE, TRIPOD_DESK, *ctp_studies("shapes3d"), *ctp_studies("dsprites"), CTP_COMPACT, *CTP_LOCAL, CTP_LONG, CTP_ACROSS_DENSE, CTP_ACROSS)}
 
 # %% ../../nbs/81_studies.ipynb #4ae779d5
 def nearest(
