@@ -6,7 +6,7 @@
 __all__ = ['RunFolder', 'COMMANDS', 'default', 'found', 'home', 'config_of', 'opened', 'say', 'ticking', 'place', 'together',
            'free_port', 'Source', 'Train', 'resumable', 'Evaluate', 'Sample', 'save_pictures', 'Traverse', 'Explore',
            'ListData', 'CheckData', 'WriteTwin', 'PerturbData', 'Data', 'RunStudy', 'Bench', 'TrainFactorNet', 'Demo',
-           'cores', 'main', 'hushed', 'run']
+           'cores', 'main', 'parsed', 'while_read', 'hushed', 'run']
 
 # %% ../nbs/88_cli.ipynb #67ff5603
 import inspect
@@ -157,7 +157,7 @@ class Source:
     root: Annotated[Path | None, default("$SAE_LIT_DATA")] = None  # where a published file lies
     perturbation: Annotated[Path | None, default("none")] = None  # file from `sae-lit data perturb`, to be added to that data
     epsilon: Annotated[float | None, default("the file's")] = None  # size of a perturbation, or of the noise in uniform-noise:NAME and random-signs:NAME
-    preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact, dense: small hourglass models
+    preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact: the small network of disentanglement_lib, hourglass models only; dense: dense layers
     wiring: Annotated[Literal["hourglass", "structural", "adaptive", "ladder", "residual"] | None, default("the model's own")] = None  # another decoder
     latent_dim: Annotated[int | None, default("the preset's")] = None  # dimensions of the code
     terms: Annotated[dict[str, float] | None, default("the model's own")] = None  # weights of loss terms: `--terms klm 0.01 nhp 0.001`; the others keep theirs
@@ -605,12 +605,9 @@ def main(
     words = list(sys.argv[1:] if argv is None else argv)
     debug = os.environ.get("SAE_LIT_DEBUG") == "1" or "--debug" in words
     words = [w for w in words if w != "--debug"] or ["--help"]
-    about = "Structural autoencoders: train, sample, traverse, score. `sae-lit COMMAND --help` shows the options of one; --debug shows where an error came from."
-    command = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sae-lit", description=about, args=words,
-                                                   config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone))
     if not debug: threading.excepthook = hushed
     try:
-        run(command, words)
+        with while_read(): run(parsed(words), words)
         return 0
     except (ValueError, OSError, IndexError) as e:
         if debug: raise
@@ -619,7 +616,21 @@ def main(
     print(f"sae-lit: {text}", file=sys.stderr)
     return code
 
+def parsed(words: list[str]) -> object:
+    "The command that these words ask for; `SystemExit` where they ask for help, or for nothing that there is."
+    about = "Structural autoencoders: train, sample, traverse, score. `sae-lit COMMAND --help` shows the options of one; --debug shows where an error came from."
+    return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sae-lit", description=about, args=words,
+                                                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone))
+
 # %% ../nbs/88_cli.ipynb #4719257f
+@contextmanager
+def while_read() -> Iterator[None]:
+    "Who reads along may have enough before the end, as `| head` has: then be still, also when Python empties its buffers at last."
+    try:
+        try: yield
+        finally: sys.stdout.flush()
+    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
 def hushed(hook: "threading.ExceptHookArgs") -> None:
     "No traceback of a writing thread whose disk is full: the main thread meets the same error, and reports it."
     if not issubclass(hook.exc_type, OSError): threading.__excepthook__(hook)

@@ -39,6 +39,16 @@ def test_help(words: list[str], capsys):
     if not words: assert all(name in said for name in COMMANDS)
 
 
+@pytest.mark.parametrize("words", ["--help", "train --help", "study --list"])
+def test_a_reader_who_has_enough(words: str):
+    "As in `sae-lit --help | head`: the reader is gone before the first word."
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run([SAE_LIT, *words.split()], stdout=write, stderr=subprocess.PIPE, timeout=120)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_help_loads_no_torch(tmp_path: Path):
     script = "import sys, sae_lit.cli as c\ntry: c.main(['train', '--help'])\nexcept SystemExit: print('loaded', 'torch' in sys.modules)"
     assert command(sys.executable, "-c", script, cwd=tmp_path).splitlines()[-1] == "loaded False"

@@ -25,7 +25,7 @@ if __name__ == "__main__":
     data = load_data(**study.cells()[0].asked["load_data"])
     worst, best = (choose(runs, data, which) for which in ("worst", "best"))
     mixed = shuffled(worst.s)
-    known = {"worst": (worst, worst.s, 4), "best": (best, best.s, 4), "shuffled": (worst, mixed, 4), "shuffled-kappa1": (worst, mixed, 1)}
+    known = {"worst": (worst, worst.s, 4), "kappa1": (worst, worst.s, 1), "kappa9": (worst, worst.s, 9), "best": (best, best.s, 4), "shuffled": (worst, mixed, 4), "shuffled-kappa1": (worst, mixed, 1)}
     digests = {}
     for name in DIGESTS[given.twin]:
         choice, s, kappa = known[name]
