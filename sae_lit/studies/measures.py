@@ -10,6 +10,7 @@ __all__ = ['KEPT', 'Measure', 'MEASURES', 'evaluation', 'votes', 'responses', 'o
 import math
 from typing import Callable
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -136,20 +137,24 @@ def alignment(
     mean, of_s = variance.mean(0), torch.arange(len(found)) == found.argmax()
     return scores | {"s_information": 1 - mean[of_s].item(), "other_information": 1 - mean[~of_s].min().item(), "s_rank": int((mean < mean[of_s]).sum()) + 1}
 
-# %% ../../nbs/80b_measures.ipynb #d347c96b
+# %% ../../nbs/80b_measures.ipynb #f9239edb
 def holder(
-    model: nn.Module,  # trained, with a Gaussian code
+    model: nn.Module,  # trained, with `groups`
     data: Perturbed,
     seed: int,  # not used: all runs are asked the same pictures
     n: int = 10_000,  # codes
 ) -> dict[str, float]:
-    "Of the latent with most information about s: its share of the entropy of s (20 equally likely classes; 0 to 1), its information level, the largest one beside it, and its rank by that, from 1 (Clearing the Path)."
+    "Of the latent with most information about s: its share of the entropy of s (20 equally likely classes; 0 to 1), its variable and those of the factors, from 1, and for a Gaussian code its information level, the largest one beside it, and its rank by that, from 1 (Clearing the Path)."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:n]
     level = discretise(data.level[data.source_rows(index)].double().numpy()[:, None], binning="quantile")
-    told, entropy = mutual_information(encode_at(model, data, index).cpu(), level, correct=True)[:, 0], mutual_information(level, level)[0, 0]
+    codes, names = encode_at(model, data, index).cpu(), ["s", *data.factor_space.names]
+    told = mutual_information(codes, level, correct=True)[:, 0]
+    homes = home_variable(codes, np.concatenate([level, data.factors(index).cpu()], 1), model.groups)
+    scores = {"holds": float(told.max() / mutual_information(level, level)[0, 0])} | {f"variable of {name}": home + 1 for name, home in zip(names, homes)}
+    if not isinstance(model.bottleneck, Gaussian): return scores
     mean, at = posterior(model, data, index).variance.mean(0), int(told.argmax())
     beside = torch.arange(len(mean)) != at
-    return {"holds": float(told[at] / entropy), "holder_information": 1 - mean[at].item(), "beside_information": 1 - mean[beside].min().item(), "holder_rank": int((mean < mean[at]).sum()) + 1}
+    return scores | {"holder_information": 1 - mean[at].item(), "beside_information": 1 - mean[beside].min().item(), "holder_rank": int((mean < mean[at]).sum()) + 1}
 
 # %% ../../nbs/80b_measures.ipynb #a445be4b
 Measure = Callable[..., dict[str, float]]  # of a model, data, a seed, and options by name
