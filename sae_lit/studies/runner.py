@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['SMOKE', 'TRIALS', 'TRIPOD_TUNE', 'CHOSEN', 'TRIPOD_DESK', 'SBA_DESK', 'DIGESTS', 'BOUND', 'CTP_ACROSS_DENSE',
-           'CTP_ACROSS', 'CTP_COMPACT', 'CTP_LOCAL', 'CTP_LONG', 'CTP_ORDER', 'STUDIES', 'TRAINING', 'SCORING',
-           'LIBRARIES', 'REDO', 'ENGINES', 'Study', 'Cell', 'named', 'ctp_studies', 'nearest', 'check_data_name',
-           'skeleton', 'digest', 'fingerprint', 'code', 'identity', 'Job', 'read', 'write', 'processor', 'where',
-           'timed', 'versions', 'weights', 'opened', 'alone', 'follow', 'job', 'refuse', 'Stored', 'on_loky', 'on_ray',
-           'start_ray', 'on_dask', 'run_study', 'find', 'Progress', 'work', 'do']
+           'CTP_ACROSS', 'CTP_COMPACT', 'CTP_LOCAL', 'CTP_ORDER', 'STUDIES', 'TRAINING', 'SCORING', 'LIBRARIES', 'REDO',
+           'ENGINES', 'Study', 'Cell', 'named', 'ctp_studies', 'nearest', 'check_data_name', 'skeleton', 'digest',
+           'fingerprint', 'code', 'identity', 'Job', 'read', 'write', 'processor', 'where', 'timed', 'versions',
+           'weights', 'opened', 'alone', 'follow', 'job', 'refuse', 'Stored', 'on_loky', 'on_ray', 'start_ray',
+           'on_dask', 'run_study', 'find', 'Progress', 'work', 'do']
 
 # %% ../../nbs/81_studies.ipynb #77146c34
 import ast
@@ -170,28 +170,25 @@ CTP_ACROSS_DENSE = Study(
 CTP_ACROSS = Study(
     "ctp-across", data=_MEETS, seeds=(0, 1, 2), recipe={"steps": 1000, "batch_size": 32}, about="the same with the desk networks, whose convolutions have hardly begun to learn the pattern", **_SURVIVES)
 
-# %% ../../nbs/81_studies.ipynb #b53d1d77
+# %% ../../nbs/81_studies.ipynb #8d359085
 CTP_COMPACT = Study(
     "ctp-compact-dsprites", {"bvae": _bvae("dsprites")},
     {"clean": _twin("dsprites"), "modified": _perturbed("dsprites"), "noise": _twin("dsprites", "uniform-noise:", epsilon=BOUND["dsprites"])},
     seeds=(0, 1, 2, 3, 4), measures={"alignment": {"file": _file("dsprites")}}, about="a β-VAE with the paper's convolutions, on clean, perturbed and noisy pictures, on our rendering of dsprites",
     preset="compact", recipe={"steps": 4000, "batch_size": 64, "lr": 1e-3})
 
-def _local(twin: str, name: str, sizes: dict[int, tuple[float, ...]], about: str, **recipe: object) -> Study:
+def _local(twin: str, sizes: dict[int, tuple[float, ...]]) -> Study:
     data = {f"kappa-{kappa}-epsilon-{e}": _perturbed(twin, {1: "shuffled-kappa1", 4: "shuffled"}[kappa], epsilon=e) for kappa in sizes for e in sizes[kappa]}
-    return Study(f"ctp-{name}-{twin}", {"bvae": _bvae(twin)}, data, (0, 1, 2), measures={"alignment": {}, "holder": {}}, about=about, preset="dense", recipe=_CTP["recipe"] | recipe)
+    return Study(f"ctp-local-{twin}", {"bvae": _bvae(twin)}, data, (0, 1, 2), measures={"alignment": {}, "holder": {}}, about=f"C3: from which size on a β-VAE puts an independent s first, on our rendering of {twin}", **_CTP)
 
-_FIRST = "C3: from which size on a β-VAE puts an independent s first"
-CTP_LOCAL = [_local("shapes3d", "local", {4: (.0875, .125, .175, .25, .35)}, f"{_FIRST}, on our rendering of shapes3d"),
-             _local("dsprites", "local", dict.fromkeys((1, 4), (.1, .15, .2, .3)), f"{_FIRST}, on our rendering of dsprites")]
-CTP_LONG = _local("dsprites", "long", {1: (.25, .3), 4: (.15, .2)}, "the same, four times as long, where local and global prediction differ, and just below", steps=8000)
+CTP_LOCAL = [_local("shapes3d", {4: (.0875, .125, .175, .25, .35)}), _local("dsprites", dict.fromkeys((1, 4), (.1, .15, .2, .3)))]
 
 CTP_ORDER = Study(
     "ctp-order-shapes3d", {"sae-12": {}}, {"shuffled": _perturbed("shapes3d", "shuffled")}, (0, 1, 2, 3, 4), measures={"alignment": {}, "holder": {}},
     about="X4: which variable of an SAE-12 takes an s that is large locally and not globally, on our rendering of shapes3d", **_CTP)
 
-# %% ../../nbs/81_studies.ipynb #f9350407
-STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK, TRIPOD_TUNE, TRIPOD_DESK, *ctp_studies("shapes3d"), *ctp_studies("dsprites"), CTP_COMPACT, *CTP_LOCAL, CTP_LONG, CTP_ORDER, CTP_ACROSS_DENSE, CTP_ACROSS)}
+# %% ../../nbs/81_studies.ipynb #bc517b85
+STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE, SBA_DESK, TRIPOD_TUNE, TRIPOD_DESK, *ctp_studies("shapes3d"), *ctp_studies("dsprites"), CTP_COMPACT, *CTP_LOCAL, CTP_ORDER, CTP_ACROSS_DENSE, CTP_ACROSS)}
 
 # %% ../../nbs/81_studies.ipynb #4ae779d5
 def nearest(
