@@ -94,6 +94,14 @@ def check_epsilon(epsilon: float) -> float:
     if not 0 < epsilon <= 1: raise ValueError(f"epsilon={epsilon}: expected more than 0 and at most 1, as pictures lie in [0, 1]")
     return float(epsilon)
 
+def _add_signs(images: Tensor, shifts: Tensor, pattern: Tensor, epsilon: float, clip: bool) -> Tensor:
+    "`apply_pattern` without its checks, which read numbers from the device"
+    h, w = images.shape[-2:]
+    rows = shifts[:, None] + torch.arange(h, device=shifts.device)[:, None]
+    field = pattern[..., rows, torch.arange(w, device=shifts.device)].to(images.dtype)
+    changed = torch.add(images, field[:, None] if pattern.ndim == 2 else field.transpose(0, 1), alpha=epsilon)
+    return changed.clamp_(0, 1) if clip else changed
+
 def apply_pattern(
     images: Tensor,  # `[N, C, H, W]`
     shifts: Tensor,  # int64 `[N, W]`
@@ -109,10 +117,7 @@ def apply_pattern(
         raise ValueError(f"pictures {list(images.shape)}, shifts {list(shifts.shape)} and pattern {list(pattern.shape)} do not fit: expected [N, C, H, W], [N, W] and [P, W] or [C, P, W]")
     if len(shifts) and not 0 <= shifts.min() <= shifts.max() <= pattern.shape[-2] - h:
         raise ValueError(f"shifts from {int(shifts.min())} to {int(shifts.max())} leave the pattern of {pattern.shape[-2]} rows: expected 0 to {pattern.shape[-2] - h}")
-    rows = shifts[:, None] + torch.arange(h, device=shifts.device)[:, None]
-    field = pattern[..., rows, torch.arange(w, device=shifts.device)].to(images.dtype)
-    changed = torch.add(images, field[:, None] if pattern.ndim == 2 else field.transpose(0, 1), alpha=epsilon)
-    return changed.clamp_(0, 1) if clip else changed
+    return _add_signs(images, shifts, pattern, epsilon, clip)
 
 # %% ../../nbs/73_perturb.ipynb #ea5950e6
 def levels_of(
@@ -139,6 +144,9 @@ class Changed(ImageDataset):
         super().__init__(f'{source.name}-{kind}', source.image_shape, source.storage_size, source.factor_space)
         self.kind, self.device = kind, source.device
         self._follow(source)
+
+    @property
+    def resident(self) -> bool: return self.source.resident
 
     def _read(self, rows: Tensor) -> Tensor: return self._change(self.source._read(rows).to(self.device), rows)
 
@@ -194,12 +202,21 @@ class Perturbed(Changed):
     ):
         super().__init__(source, 'perturbed')
         self.level, self.table, self.pattern, self.epsilon, self.clip, self.about = level, table, pattern, epsilon, clip, about
+        self.whole = bool((level >= 0).all())  # else a part of the data set was perturbed, and rows must be checked
         self._note(file=None, digest=self.digest)
+
+    @property
+    def resident(self) -> bool:
+        return self.source.resident and self.whole
 
     def _change(self, images: Tensor, rows: Tensor) -> Tensor:
         level = self.level[rows.to(self.level.device)].long()
-        if len(level) and level.min() < 0: raise IndexError(f"picture {int(rows[level.cpu().argmin()])} of {self.source.name!r} has no s: only a part of the data set was perturbed")
-        return apply_pattern(images, self.table[level], self.pattern, self.epsilon, self.clip)
+        if not self.whole and len(level) and level.min() < 0:
+            missing = int(rows[level.cpu().argmin()])
+            raise IndexError(
+                f"picture {missing} of {self.source.name!r} has no s: only a part of the data set was perturbed"
+            )
+        return _add_signs(images, self.table[level], self.pattern, self.epsilon, self.clip)
 
 # %% ../../nbs/73_perturb.ipynb #b92445cd
 def digest_of(

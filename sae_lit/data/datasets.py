@@ -21,6 +21,8 @@ from .factors import FactorSpace, as_index
 # %% ../../nbs/01_datasets.ipynb #d9f77768
 class ImageDataset(Dataset):
     "Pictures and, where known, their factors, by row number. Subclasses implement `_read(rows)` and `_label(rows)`."
+    resident = False  # whether `_read` takes rows on `self.device` and makes images there, without asking the CPU
+
     def __init__(self,
         name: str,  # name for tables and file names
         image_shape: Sequence[int],  # (C, H, W); (D,) for vector data
@@ -53,13 +55,22 @@ def source_rows(self: ImageDataset,
     index = as_index(index, len(self)).cpu()
     return index if self.rows is None else self.rows[index]
 
+# %% ../../nbs/01_datasets.ipynb #4c7e094f
+@patch
+def read(
+    self: ImageDataset,
+    rows: torch.Tensor,  # numbers within the storage, int64 `[N]`; on `self.device` where the data set is `resident`
+) -> torch.Tensor:  # float32 `[N, C, H, W]` in [0, 1], on `self.device`
+    "Images by storage row, unchecked: what a training step uses"
+    return torch.as_tensor(self._read(rows), dtype=torch.float32, device=self.device)
+
 # %% ../../nbs/01_datasets.ipynb #99c1787c
 @patch
 def images(self: ImageDataset,
     index: int | slice | Sequence[int] | np.ndarray | torch.Tensor,  # which pictures
 ) -> torch.Tensor:  # float32 `[N, C, H, W]` in [0, 1], on `self.device`
     "The pictures with these numbers."
-    return torch.as_tensor(self._read(self.source_rows(index)), dtype=torch.float32, device=self.device)  # an own `_read` may give a NumPy array
+    return self.read(self.source_rows(index))  # an own `_read` may give a NumPy array
 
 # %% ../../nbs/01_datasets.ipynb #2e16b0d5
 @patch
@@ -128,6 +139,8 @@ def _channels_first(
 # %% ../../nbs/01_datasets.ipynb #56baad9d
 class ArrayDataset(ImageDataset):
     "Pictures or vectors held in memory."
+    resident = True
+
     def __init__(self,
         images: np.ndarray | torch.Tensor | Sequence[np.ndarray | torch.Tensor],  # uint8 in 0..255 or floats in [0, 1]: `[N, C, H, W]`, `[N, H, W, C]`, grey `[N, H, W]`, a list of pictures, or vectors `[N, D]`
         factors: np.ndarray | torch.Tensor | None = None,  # int classes `[N, F]`; left out if the rows are the full grid in order

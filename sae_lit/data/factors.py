@@ -55,12 +55,19 @@ from fastcore.basics import patch
 
 # %% ../../nbs/00_factors.ipynb #765081da
 @patch
+def digits(
+    self: FactorSpace,
+    rows: torch.Tensor,  # row numbers that are known to exist, int64 `[N]`, on any device
+) -> torch.Tensor:  # int64 classes `[N, F]`, on the same device
+    "Factor classes without a check of the rows: a GPU need not report back to the CPU"
+    return torch.stack([rows // stride % size for stride, size in zip(self.strides, self.sizes)], 1)
+
+@patch
 def to_factors(self: FactorSpace,
     index: int | slice | Sequence[int] | np.ndarray | torch.Tensor,  # row numbers
 ) -> torch.Tensor:  # int64 classes `[N, F]`
     "Factor classes of the given rows; IndexError if a row lies outside the grid."
-    rows = as_index(index, len(self))
-    return torch.stack([rows // stride % size for stride, size in zip(self.strides, self.sizes)], 1)
+    return self.digits(as_index(index, len(self)))
 
 # %% ../../nbs/00_factors.ipynb #01afecde
 @patch

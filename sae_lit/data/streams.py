@@ -30,8 +30,11 @@ class BatchStream:
 
 # %% ../../nbs/04_streams.ipynb #cac42874
 @patch
-def _permutation(self: BatchStream, epoch: int) -> torch.Tensor:
-    "The shuffle of one epoch."
+def order(
+    self: BatchStream,
+    epoch: int,  # 0, 1, 2, ...
+) -> torch.Tensor:  # int64 `[size]`
+    "The shuffle of one epoch"
     if epoch != self._epoch:
         root = torch.Generator().manual_seed(self.seed)
         key = torch.randint(2**62, (epoch + 1,), generator=root)[-1].item()
@@ -47,5 +50,5 @@ def batch(self: BatchStream,
     "This process's rows of the given step; ValueError if the step is negative."
     if step < 0: raise ValueError(f"step={step}: expected 0 or more")
     epoch, position = divmod(step, self.steps_per_epoch)
-    whole = self._permutation(epoch)[position * self.batch_size:(position + 1) * self.batch_size]
+    whole = self.order(epoch)[position * self.batch_size:(position + 1) * self.batch_size]
     return whole[self.rank::self.world]

@@ -179,6 +179,8 @@ def _shadings(resolution: int) -> np.ndarray:
 # %% ../../nbs/02_twins.ipynb #500f0ac4
 class Shapes3DTwin(ImageDataset):
     "3D-Shapes' 480,000 pictures, made on the fly: shading x colour, summed over four layers."
+    resident = True
+
     def __init__(self,
         resolution: int = 64,  # pixels a side, at least 8
     ):
@@ -199,7 +201,7 @@ class Shapes3DTwin(ImageDataset):
         colour = self.colours[torch.cat([factors[:, :3], sky], 1)].transpose(1, 2)
         return torch.bmm(colour, shading).clamp_(max=1).unflatten(2, self.image_shape[1:])
 
-    def _read(self, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.to_factors(rows))
+    def _read(self, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.digits(rows))
 
 # %% ../../nbs/02_twins.ipynb #ef6ab235
 @patch
@@ -263,6 +265,8 @@ def _canvases() -> np.ndarray:
 # %% ../../nbs/02_twins.ipynb #8e8b6bcd
 class DSpritesTwin(ImageDataset):
     "dSprites' 737,280 pictures, made on the fly: 720 sprites seen through 32 x 32 windows."
+    resident = True
+
     def __init__(self,
         resolution: int = 64,  # pixels a side, at least 8; binary at 64, area averages of that elsewhere
     ):
@@ -280,7 +284,7 @@ class DSpritesTwin(ImageDataset):
         if self.image_shape[1] == 64: return picture
         return torch.nn.functional.adaptive_avg_pool2d(picture, self.image_shape[1])
 
-    def _read(self, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.to_factors(rows))
+    def _read(self, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.digits(rows))
 
 # %% ../../nbs/02_twins.ipynb #04375fc9
 def write_npz(

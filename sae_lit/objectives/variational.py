@@ -64,13 +64,14 @@ def log_weights(
     batch: int,  # pictures in the batch, >= 2
     dataset_size: int,  # pictures in the training set, >= batch
     weights: Weights = "stratified",
+    device: torch.device | str = "cpu",  # where to make it
 ) -> Tensor:  # `[batch, batch]`: row i, logarithm of the weight of each posterior in the estimate at code i
     "How much each posterior of a batch counts in the estimate of q(z) (Chen et al. 2018, appendix C). ValueError for impossible sizes."
     _check_sizes(batch, dataset_size)
-    if weights == "weighted": return torch.full((batch, batch), -math.log(dataset_size * batch))
+    if weights == "weighted": return torch.full((batch, batch), -math.log(dataset_size * batch), device=device)
     if weights != "stratified": raise ValueError(f"weights={weights!r}; expected 'stratified' or 'weighted'")
     others = math.log((dataset_size - 1) / dataset_size / (batch - 1))
-    return torch.full((batch, batch), others).fill_diagonal_(-math.log(dataset_size))
+    return torch.full((batch, batch), others, device=device).fill_diagonal_(-math.log(dataset_size))
 
 # %% ../../nbs/21_variational.ipynb #8792eb92
 def aggregate_log_density(
@@ -83,7 +84,7 @@ def aggregate_log_density(
     "Log-density of codes under the aggregate posterior, estimated from a batch. ValueError for impossible sizes or shapes."
     z, mean, logvar = _checked(z, mean, logvar)
     pairs = log_normal(z[:, None], mean, logvar)  # [sample, posterior, dimension]
-    w = log_weights(len(z), dataset_size, weights).to(pairs)
+    w = log_weights(len(z), dataset_size, weights, z.device).to(pairs)
     return (pairs.sum(2) + w).logsumexp(1), (pairs + w[:, :, None]).logsumexp(1)
 
 # %% ../../nbs/21_variational.ipynb #5ce3406a
@@ -119,10 +120,10 @@ def total_correlation(
     return decompose(z, mean, logvar, dataset_size, weights).total_correlation
 
 # %% ../../nbs/21_variational.ipynb #a9625a68
-def _log_weights_as_released(batch: int, dataset_size: int) -> Tensor:
+def _log_weights_as_released(batch: int, dataset_size: int, device: torch.device | str = "cpu") -> Tensor:
     _check_sizes(batch, dataset_size)
     others, odd = 1 / (batch - 1), (dataset_size - batch + 1) / (dataset_size * (batch - 1))
-    w = torch.full((batch, batch), others)
+    w = torch.full((batch, batch), others, device=device)
     w[:, 0], w[:, 1], w[batch - 2, 0] = 1 / dataset_size, odd, odd
     return w.log()
 
@@ -135,6 +136,6 @@ def decompose_as_released(
 ) -> Decomposition:
     "The three terms in the released code of Structure by Architecture; two are constants. ValueError as in `decompose`."
     z, mean, logvar = _checked(z, mean, logvar)
-    w, dims = _log_weights_as_released(len(z), dataset_size).to(z), z.shape[1]
+    w, dims = _log_weights_as_released(len(z), dataset_size, z.device).to(z), z.shape[1]
     joint, product = (dims * w).logsumexp(1), dims * w.logsumexp(1)
     return Decomposition(log_normal(z, mean, logvar).sum(1) - log_prior(z) - joint, joint - product, product)
