@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from .. import __version__
 from ..data.disk import atomically
 from ..models.autoencoder import Autoencoder
 
@@ -204,7 +205,7 @@ def _fixed(config: dict) -> dict:
 # %% ../../nbs/40_runs.ipynb #525a4e12
 def versions() -> dict[str, str]:
     "What ran: stored with every result"
-    return {"python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy", "sae_lit")}}
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy"), "sae_lit": __version__}
 
 @patch
 def record(self: Run, entry: dict) -> None:
