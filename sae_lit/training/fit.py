@@ -171,8 +171,9 @@ def fit(
             trainer.step(step)
             if callbacks:
                 trainer.settle()
-            for callback in callbacks:
-                callback(trainer.run, step + 1)
+                for callback in callbacks:
+                    callback(trainer.run, step + 1)
+                trainer.settle()
         return trainer.finish()
 
 # %% ../../nbs/41_fit.ipynb #89831d7c

@@ -1,0 +1,478 @@
+"""Turn a quarter of an hour on a GPU into knowledge: correctness, speed, and the papers' networks trained and scored.
+
+    python benchmarks/gpu.py --minutes 8 --out DIR                 all phases, in order, as far as the time goes
+    python benchmarks/gpu.py --minutes 5 --out DIR --phases c      go on with what DIR holds
+    python benchmarks/gpu.py --out DIR --dry                       the same on a CPU, with tiny networks, in two minutes
+
+Each phase writes its results to DIR as it goes, so that being cut off loses little:
+
+a  gpu-correctness.json  losses of every family of models on CPU and GPU; graphs against single steps; resuming; GPU tests
+b  gpu-speed.json        a step of the papers' networks: eager, TF32, bf16, compiled, as a graph; and many small models at once
+c  gpu-paper.json        SAE-12 and its rivals, the paper's networks, rooms of 64 pixels, scored at 1, 2, 4, ... thousand steps
+d  gpu-desk.json         models of the desk preset side by side
+
+A machine that has PyTorch needs the wheels of benchmarks/wheels.txt besides, and no package registry.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("IN_TEST", "1")  # no progress bars
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch.overrides import TorchFunctionMode  # noqa: E402
+
+import sae_lit as sl  # noqa: E402
+from sae_lit.data.disk import atomically  # noqa: E402
+from sae_lit.metrics import dci, mig  # noqa: E402
+from sae_lit.models.codes import encode_at  # noqa: E402
+from sae_lit.training.fit import Trainer, accelerator_for, device_name, fit_many, numerics, recipe_for  # noqa: E402
+from sae_lit.training.runs import versions  # noqa: E402
+
+FAMILIES = ("ae wae vae fvae btcvae slowvae vlae-4 sae-4 sae-12 adaae-4 tripod tripod-naive qlae sae-12+tripod").split()
+PAPER = ("sae-12", "adaae-12", "ae", "vae", "btcvae", "vlae-12")
+MARKS = (1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 100_000)
+
+
+@dataclass
+class Bench:
+    "What all phases share"
+
+    out: Path
+    device: str  # "cuda", or "cpu" for a dry run
+    deadline: float  # by time.monotonic()
+    dry: bool
+    results: dict[str, dict] = field(default_factory=dict)
+
+    def left(self) -> float:
+        "Seconds until the deadline"
+        return self.deadline - time.monotonic()
+
+    def write(self, name: str, **entries: object) -> None:
+        "Add entries to a phase's file"
+        path = self.out / f"gpu-{name}.json"
+        if name not in self.results:
+            known = {"device": device_name(torch.device(self.device)), "versions": versions(), "dry": self.dry}
+            self.results[name] = json.loads(path.read_text()) if path.exists() else known
+        self.results[name].update(entries)
+        atomically(path, lambda p: p.write_text(json.dumps(self.results[name], indent=1)))
+
+    @contextmanager
+    def attempt(self, name: str, entry: str) -> Iterator[None]:
+        "Note how long something took, and that it failed, and go on"
+        start = time.monotonic()
+        try:
+            yield
+        except Exception as error:
+            traceback.print_exc()
+            self.write(name, **{entry: {"failed": f"{type(error).__name__}: {error}"[:500]}})
+        print(f"[{time.monotonic() - start:6.1f} s, {self.left():6.0f} left] {name}: {entry}", flush=True)
+
+
+def trainer_for(bench: Bench, name: str, data, preset: str, device: str | None = None, **options) -> Trainer:
+    "A trainer that neither logs nor writes"
+    model = sl.build(name, data.image_shape, preset=preset)
+    never = {"log_every": 10**9, "evaluate_every": 0, "checkpoint_every": 10**9, "steps": 10**9}
+    recipe = recipe_for(model, {**never, **options})
+    trainer = Trainer(model, data, None, recipe, accelerator_for(device or bench.device, recipe.precision))
+    trainer.progress(0)
+    return trainer
+
+
+# a: correctness
+
+
+class NoiseFromCpu(TorchFunctionMode):
+    "Draw all noise on the CPU, so that two devices have the same"
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function is torch.randn_like:
+            return torch.randn(args[0].shape, dtype=args[0].dtype).to(args[0].device)
+        if function in (torch.randn, torch.rand, torch.randint):
+            device = kwargs.pop("device", None)
+            return function(*args, **kwargs).to(device or "cpu")
+        return function(*args, **kwargs)
+
+
+def losses(bench: Bench, name: str, data, steps: int, shared_noise: bool = False, **options) -> list[float]:
+    "Loss of each of the first steps"
+    trainer, found = trainer_for(bench, name, data, **{"preset": "desk", "batch_size": 16, **options}), []
+    trainer.after = lambda step, loss, terms: found.append(loss.clone())
+    mode = NoiseFromCpu() if shared_noise else contextmanager(lambda: iter([None]))()
+    with numerics(trainer.recipe.precision), mode:
+        for step in range(steps):
+            trainer.step(step)
+    trainer.settle()
+    return torch.stack(found).tolist()
+
+
+def apart(a: list[float], b: list[float]) -> dict[str, float]:
+    "Relative differences: first step, and the largest"
+    off = np.abs(np.array(a) / np.array(b) - 1)
+    return {"first": float(off[0]), "largest": float(off.max()), "steps": len(a)}
+
+
+def correctness(bench: Bench) -> None:
+    data = sl.load_data("shapes3d-twin", resolution=16)
+    tests = gpu_tests(bench)
+    steps = 4 if bench.dry else 50
+    graph = {} if bench.dry else {"graph": True}
+    single = {} if bench.dry else {"graph": False}
+    for name in FAMILIES:
+        with bench.attempt("correctness", name):
+            cpu = losses(bench, name, data, steps, shared_noise=True, device="cpu")
+            gpu = losses(bench, name, data, steps, shared_noise=True, **single)
+            one, all_ = (losses(bench, name, data, steps, **how) for how in (single, graph))
+            bench.write("correctness", **{name: {"cpu to gpu": apart(gpu, cpu), "graph to single steps": apart(all_, one)}})
+    with bench.attempt("correctness", "paper networks"):
+        large = sl.load_data("shapes3d-twin", resolution=16 if bench.dry else 64)
+        found = {}
+        for name in ("sae-12", "btcvae", "tripod"):
+            options = {"preset": "desk" if bench.dry else "paper", "batch_size": 8}
+            pair = [losses(bench, name, large, 5, shared_noise=True, device=d, **options) for d in ("cpu", bench.device)] if bench.dry else [
+                losses(bench, name, large, 5, shared_noise=True, device="cpu", **options),
+                losses(bench, name, large, 5, shared_noise=True, graph=False, **options),
+            ]  # fmt: skip
+            found[name] = apart(pair[1], pair[0])
+        bench.write("correctness", **{"paper networks": found})
+    with bench.attempt("correctness", "metrics"):
+        generator = torch.Generator().manual_seed(0)
+        factors = torch.randint(4, (2000, 3), generator=generator)
+        codes = factors.float() @ torch.randn(3, 5, generator=generator) + .3 * torch.randn(2000, 5, generator=generator)
+        pair = [(codes.to(d), factors.to(d)) for d in ("cpu", bench.device)]
+        found = [{"mig": mig(*p), **{k: v for k, v in sl.disentanglement(*p, seed=0).to_dict().items() if isinstance(v, float)}} for p in pair]
+        bench.write("correctness", metrics={k: found[1][k] - found[0][k] for k in found[0]})
+    with bench.attempt("correctness", "resume"):
+        bench.write("correctness", resume=resumed(bench, data))
+    with bench.attempt("correctness", "gpu tests"):
+        bench.write("correctness", **{"gpu tests": {name: said(process) for name, process in tests.items()}})
+
+
+def resumed(bench: Bench, data) -> dict[str, float]:
+    "Largest difference of weights between a run and one that was interrupted; 0 is exact"
+    off = {}
+    for name in ("sae-12", "fvae"):
+        build = lambda: sl.build(name, data.image_shape, preset="desk")  # noqa: E731
+        options = {"steps": 40, "checkpoint_every": 20, "evaluate_every": 0, "batch_size": 16, "device": bench.device}
+        whole = sl.fit(build(), data, **options)
+        folder = bench.out / "resume" / name
+        stop_at(25, build(), data, folder, options)
+        again = sl.fit(build(), data, out=folder, resume=True, **options)
+        pairs = zip(whole.model.parameters(), again.model.parameters())
+        off[name] = max(((a - b).abs().max() / a.abs().max().clamp_min(1e-12)).item() for a, b in pairs)
+    return off
+
+
+def stop_at(last: int, model, data, folder: Path, options: dict) -> None:
+    "Train, and break off after a step"
+
+    class Enough(Exception):
+        pass
+
+    def stop(run, step: int) -> None:
+        if step == last:
+            raise Enough
+
+    try:
+        sl.fit(model, data, out=folder, callbacks=(stop,), **options)
+    except Enough:
+        pass
+
+
+CELLS = """
+import json, os, sys
+os.chdir(sys.argv[1])
+space = {"__name__": "__main__"}
+for cell in json.load(open(sys.argv[2]))["cells"]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "code" and not source.startswith(("%", "!", "#| slow")):
+        exec(compile(source, cell["id"], "exec"), space)
+"""
+
+
+def gpu_tests(bench: Bench) -> dict[str, subprocess.Popen]:
+    "The notebooks that have cells for a GPU, each running in a process of its own"
+    if bench.dry:
+        return {}
+    names = [p.name for p in sorted((ROOT / "nbs").glob("*.ipynb")) if "#| gpu" in p.read_text()]
+    env = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": env}
+    return {n: subprocess.Popen([sys.executable, "-c", CELLS, str(ROOT / "nbs"), n], **how) for n in names}
+
+
+def said(process: subprocess.Popen) -> str:
+    "passed, or the end of what it printed"
+    try:
+        output = process.communicate(timeout=90)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return "took too long"
+    return "passed" if process.returncode == 0 else output[-800:]
+
+
+# b: speed
+
+
+def timed(trainer: Trainer, steps: int, warm: int) -> dict[str, float]:
+    "Milliseconds per step, as the host's clock sees a queue that is waited for"
+    with numerics(trainer.recipe.precision):
+        start = time.monotonic()
+        for step in range(warm):
+            trainer.step(step)
+        wait(trainer)
+        ready, begun = time.monotonic() - start, time.monotonic()
+        for step in range(warm, warm + steps):
+            trainer.step(step)
+        queued = time.monotonic() - begun
+        wait(trainer)
+        spent = time.monotonic() - begun
+    return {"ms": 1e3 * spent / steps, "host ms": 1e3 * queued / steps, "first seconds": ready, "steps": steps}
+
+
+def wait(trainer: Trainer) -> None:
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def kernels(trainer: Trainer, steps: int = 5) -> dict[str, object]:
+    "Kernels of a step and their time, by PyTorch's profiler"
+    from torch.profiler import ProfilerActivity, profile
+
+    with numerics(trainer.recipe.precision):
+        wait(trainer)
+        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+            for step in range(1000, 1000 + steps):
+                trainer.step(step)
+            wait(trainer)
+    found: dict[str, list[float]] = {}
+    for event in seen.events():
+        if str(event.device_type).endswith("CUDA"):
+            found.setdefault(event.name, []).append(event.device_time)
+    total = sum(map(sum, found.values()))
+    longest = sorted(found, key=lambda name: -sum(found[name]))[:12]
+    return {
+        "kernels per step": sum(map(len, found.values())) / steps,
+        "busy ms per step": total / steps / 1e3,
+        "longest": [{"name": n[:90], "share": sum(found[n]) / total, "times": len(found[n]) / steps} for n in longest],
+    }
+
+
+def speed(bench: Bench) -> None:
+    resolution, preset = (16, "desk") if bench.dry else (64, "paper")
+    data = sl.load_data("shapes3d-twin", resolution=resolution)
+    on = {} if bench.dry else {"graph": True}
+    off = {} if bench.dry else {"graph": False}
+    ways = {
+        "float32, single steps": {"precision": "no", **off},
+        "tf32, single steps": {"precision": "tf32", **off},
+        "bf16, single steps": {"precision": "bf16", **off},
+        "float32, graph": {"precision": "no", **on},
+        "tf32, graph": {"precision": "tf32", **on},
+        "bf16, graph": {"precision": "bf16", **on},
+        "bf16, compiled, graph": {"precision": "bf16", "compile": True, **on},
+    }
+    steps, warm, batch = (2, 1, 4) if bench.dry else (200, 20, 128)
+    def measure(label: str, options: dict) -> None:
+        with bench.attempt("speed", f"sae-12: {label}"):
+            trainer = trainer_for(bench, "sae-12", data, preset, batch_size=batch, **options)
+            found = timed(trainer, steps, warm)
+            if not bench.dry:
+                found |= {"memory GB": torch.cuda.max_memory_allocated() / 1e9}
+                if label in ("bf16, single steps", "bf16, graph", "bf16, compiled, graph"):
+                    found |= kernels(trainer)
+            bench.write("speed", **{f"sae-12: {label}": found})
+            print({k: v for k, v in found.items() if k != "longest"}, flush=True)
+            release(trainer)
+    for label, options in ways.items():
+        if not options.get("compile"):
+            measure(label, options)
+    for name in ("tripod", "fsq-ae"):  # with its penalties, and without
+        with bench.attempt("speed", f"{name}: bf16, graph"):
+            trainer = trainer_for(bench, name, data, preset, batch_size=4 if bench.dry else 64, precision="bf16", **on)
+            found = timed(trainer, steps, warm)
+            bench.write("speed", **{f"{name}: bf16, graph": found})
+            print(found, flush=True)
+            release(trainer)
+    small = sl.load_data("shapes3d-twin", resolution=16 if bench.dry else 32)
+    for count in (1, 2) if bench.dry else (1, 4, 8, 16):
+        with bench.attempt("speed", f"{count} desk models"):
+            trainers = [trainer_for(bench, "sae-12", small, "desk", seed=seed, precision="tf32", **on) for seed in range(count)]
+            found = rounds(trainers, steps, warm)
+            bench.write("speed", **{f"{count} desk models": found})
+            print(found, flush=True)
+            release(*trainers)
+    if not bench.dry:  # last, for compiling takes a minute
+        measure("bf16, compiled, graph", ways["bf16, compiled, graph"])
+
+
+def rounds(trainers: list[Trainer], steps: int, warm: int) -> dict[str, float]:
+    "Milliseconds of a step of all models"
+    with numerics(trainers[0].recipe.precision):
+        for step in range(warm + steps):
+            if step == warm:
+                wait(trainers[0])
+                begun = time.monotonic()
+            for trainer in trainers:
+                trainer.step(step)
+        wait(trainers[0])
+    spent = 1e3 * (time.monotonic() - begun) / steps
+    return {"ms per round": spent, "ms per model and step": spent / len(trainers)}
+
+
+def release(*trainers: Trainer) -> None:
+    "Give back the memory of graphs"
+    for trainer in trainers:
+        trainer.__dict__.clear()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+# c: the papers' networks
+
+
+def structure(codes: np.ndarray, factors: np.ndarray, trees: str) -> dict[str, float]:
+    "MIG and DCI of codes; runs in a process of its own"
+    found = dci(codes, factors, model=trees, seed=0)
+    return {
+        "mig": float(mig(codes, factors)),
+        "dci": found.disentanglement, "completeness": found.completeness, "informativeness": found.informativeness,
+        "dci_model": trees, "codes": len(codes),
+    }  # fmt: skip
+
+
+def scored(model, data, n: int, pool: ProcessPoolExecutor) -> tuple[dict, Future, tuple[np.ndarray, np.ndarray]]:
+    "Error now, structure later"
+    index = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[:n]
+    codes = encode_at(model, data, index).float().cpu().numpy()
+    factors = data.factors(index).cpu().numpy()
+    test = data.part("test")
+    rows = torch.arange(min(2000, len(test)))
+    with torch.no_grad():
+        model.eval()
+        error = sum(
+            (model.decode(model.encode(x)) - x).double().square().mean().item() * len(x)
+            for x in (test.images(part) for part in rows.split(500))
+        )
+        model.train()
+    return {"mse": error / len(rows)}, pool.submit(structure, codes, factors, "forest-all"), (codes, factors)
+
+
+def train_paper(bench: Bench, name: str, seconds: float, pool: ProcessPoolExecutor, **options) -> None:
+    "Go on with a run of a paper's network until the time is up, scored at the marks"
+    resolution, preset = (16, "desk") if bench.dry else (64, "paper")
+    data = sl.load_data("shapes3d-twin", resolution=resolution).to(bench.device)
+    marks = (2, 4) if bench.dry else MARKS
+    n = 300 if bench.dry else 10_000
+    path = bench.out / f"gpu-paper-{name}.json"
+    record = json.loads(path.read_text()) if path.exists() else {"model": name, "device": device_name(torch.device(bench.device)), "curve": []}
+    pending: list[tuple[dict, Future]] = []
+    until, begun = time.monotonic() + seconds, time.monotonic()
+
+    class Enough(Exception):
+        pass
+
+    def write() -> None:
+        for point, future in pending:
+            if future.done():
+                point |= future.result()
+        atomically(path, lambda p: p.write_text(json.dumps(record, indent=1)))
+
+    def watch(run, step: int) -> None:
+        if step in marks and step not in [p["step"] for p in record["curve"]]:
+            errors, future, codes = scored(run.model, data, n, pool)
+            point = {"step": step, "seconds": record.get("seconds", 0) + time.monotonic() - begun, **errors}
+            record["curve"].append(point)
+            pending.append((point, future))
+            np.savez_compressed(bench.out / f"gpu-codes-{name}.npz", codes=codes[0], factors=codes[1].astype(np.int8), step=step)
+            write()
+        if step % every == 0 and time.monotonic() > until:
+            raise Enough
+
+    every = 2 if bench.dry else 2000
+    model = sl.build(name, data.image_shape, preset=preset)
+    folder = bench.out / "runs" / name
+    record["recipe"] = options
+    try:
+        run = sl.fit(
+            model, data, out=folder, resume=(folder / "config.json").exists(), device=bench.device, callbacks=(watch,),
+            steps=marks[-1], log_every=every, evaluate_every=0, checkpoint_every=every, schedule="constant", **options,
+        )  # fmt: skip
+        record["finished"] = True
+        record["scores"] = sl.evaluate(run.model.float(), data, n=n, n_test=n // 2, n_jobs=6).to_dict()
+    except Enough:
+        pass
+    record["seconds"] = record.get("seconds", 0) + time.monotonic() - begun
+    for _, future in pending:
+        future.exception(timeout=120)
+    write()
+    print(json.dumps(record["curve"]), flush=True)
+
+
+def paper(bench: Bench, models: list[str], options: dict) -> None:
+    workers = 2 if bench.dry else 8
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for name in models:
+            if bench.left() < 20 and not bench.dry:
+                break
+            with bench.attempt("paper", name):
+                train_paper(bench, name, max(5, bench.left() - 15), pool, **options)
+                bench.write("paper", **{name: json.loads((bench.out / f"gpu-paper-{name}.json").read_text())})
+
+
+# d: the desk's networks, side by side
+
+
+def desk(bench: Bench, plan: Path | None, options: dict) -> None:
+    raise NotImplementedError
+
+
+PHASES: dict[str, str] = {"a": "correctness", "b": "speed", "c": "paper", "d": "desk"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="a folder; what it holds is continued")
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--phases", default="abcd")
+    parser.add_argument("--models", nargs="+", default=list(PAPER), help="of phase c, in order")
+    parser.add_argument("--precision", default="bf16", help="of phase c")
+    parser.add_argument("--compile", action="store_true", help="in phase c")
+    parser.add_argument("--dry", action="store_true", help="on the CPU, with tiny networks")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if not args.dry and not torch.cuda.is_available():
+        parser.error("PyTorch sees no CUDA device here; --dry tries the program on the CPU")
+    bench = Bench(args.out, "cpu" if args.dry else "cuda", time.monotonic() + 60 * args.minutes, args.dry)
+    options = {"precision": "no" if args.dry else args.precision}
+    if args.compile and not args.dry:
+        options["compile"] = True
+    phases: dict[str, Callable[[], None]] = {
+        "a": lambda: correctness(bench),
+        "b": lambda: speed(bench),
+        "c": lambda: paper(bench, args.models[:1] if args.dry else args.models, options),
+    }
+    for phase in args.phases:
+        if phase in phases:
+            print(f"== {PHASES[phase]}", flush=True)
+            phases[phase]()
+
+
+if __name__ == "__main__":
+    main()
