@@ -8,24 +8,23 @@ Each phase writes its results to DIR as it goes, so that being cut off loses lit
 
 a  gpu-correctness.json  losses of every family of models on CPU and GPU; graphs against single steps; resuming; GPU tests
 b  gpu-speed.json        a step of the papers' networks: eager, TF32, bf16, compiled, as a graph; and many small models at once
-c  gpu-paper.json        SAE-12 and its rivals, the paper's networks, rooms of 64 pixels, scored at 1, 2, 4, ... thousand steps
-d  gpu-desk.json         models of the desk preset side by side
+c  jobs/*.json           SAE-12 and its rivals, the paper's networks, rooms of 64 pixels, scored at 1, 2, 4, ... thousand steps
+d  jobs/*.json           the packaged models, and the trials from which the desk recipe was chosen, side by side (jobs.py)
 
 A machine that has PyTorch needs the wheels of benchmarks/wheels.txt besides, and no package registry.
 """
 
 import argparse
+import gc
 import json
 import os
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from multiprocessing import get_context
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,14 +38,14 @@ from torch.overrides import TorchFunctionMode  # noqa: E402
 
 import sae_lit as sl  # noqa: E402
 from sae_lit.data.disk import atomically  # noqa: E402
-from sae_lit.metrics import dci, mig  # noqa: E402
-from sae_lit.models.codes import encode_at  # noqa: E402
-from sae_lit.training.fit import Trainer, accelerator_for, device_name, fit_many, numerics, recipe_for  # noqa: E402
+from benchmarks.jobs import Job, run_jobs  # noqa: E402
+from benchmarks.plans import packaged, paper, screen  # noqa: E402
+from sae_lit.metrics import mig  # noqa: E402
+from sae_lit.training.fit import Trainer, accelerator_for, device_name, numerics, recipe_for  # noqa: E402
 from sae_lit.training.runs import versions  # noqa: E402
 
 FAMILIES = ("ae wae vae fvae btcvae slowvae vlae-4 sae-4 sae-12 adaae-4 tripod tripod-naive qlae sae-12+tripod").split()
 PAPER = ("sae-12", "adaae-12", "ae", "vae", "btcvae", "vlae-12")
-MARKS = (1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 100_000)
 
 
 @dataclass
@@ -198,11 +197,10 @@ def stop_at(last: int, model, data, folder: Path, options: dict) -> None:
 CELLS = """
 import json, os, sys
 os.chdir(sys.argv[1])
-space = {"__name__": "__main__"}
 for cell in json.load(open(sys.argv[2]))["cells"]:
     source = "".join(cell["source"])
     if cell["cell_type"] == "code" and not source.startswith(("%", "!", "#| slow")):
-        exec(compile(source, cell["id"], "exec"), space)
+        exec(compile(source, cell["id"], "exec"), globals())
 """
 
 
@@ -299,9 +297,16 @@ def speed(bench: Bench) -> None:
             bench.write("speed", **{f"sae-12: {label}": found})
             print({k: v for k, v in found.items() if k != "longest"}, flush=True)
             release(trainer)
-    for label, options in ways.items():
-        if not options.get("compile"):
-            measure(label, options)
+    for label in ("tf32, graph", "bf16, graph"):
+        measure(label, ways[label])
+    small = sl.load_data("shapes3d-twin", resolution=16 if bench.dry else 32)
+    for count in (1, 2) if bench.dry else (1, 4, 12):
+        with bench.attempt("speed", f"{count} desk models"):
+            trainers = [trainer_for(bench, "sae-12", small, "desk", seed=seed, **on) for seed in range(count)]
+            found = rounds(trainers, steps, warm)
+            bench.write("speed", **{f"{count} desk models": found})
+            print(found, flush=True)
+            release(*trainers)
     for name in ("tripod", "fsq-ae"):  # with its penalties, and without
         with bench.attempt("speed", f"{name}: bf16, graph"):
             trainer = trainer_for(bench, name, data, preset, batch_size=4 if bench.dry else 64, precision="bf16", **on)
@@ -309,16 +314,9 @@ def speed(bench: Bench) -> None:
             bench.write("speed", **{f"{name}: bf16, graph": found})
             print(found, flush=True)
             release(trainer)
-    small = sl.load_data("shapes3d-twin", resolution=16 if bench.dry else 32)
-    for count in (1, 2) if bench.dry else (1, 4, 8, 16):
-        with bench.attempt("speed", f"{count} desk models"):
-            trainers = [trainer_for(bench, "sae-12", small, "desk", seed=seed, precision="tf32", **on) for seed in range(count)]
-            found = rounds(trainers, steps, warm)
-            bench.write("speed", **{f"{count} desk models": found})
-            print(found, flush=True)
-            release(*trainers)
-    if not bench.dry:  # last, for compiling takes a minute
-        measure("bf16, compiled, graph", ways["bf16, compiled, graph"])
+    for label, options in ways.items():  # compiling, last, takes a minute
+        if f"sae-12: {label}" not in bench.results["speed"] and bench.left() > 0 and not (bench.dry and options.get("compile")):
+            measure(label, options)
 
 
 def rounds(trainers: list[Trainer], steps: int, warm: int) -> dict[str, float]:
@@ -344,106 +342,27 @@ def release(*trainers: Trainer) -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-# c: the papers' networks
+# c and d: trainings
 
 
-def structure(codes: np.ndarray, factors: np.ndarray, trees: str) -> dict[str, float]:
-    "MIG and DCI of codes; runs in a process of its own"
-    found = dci(codes, factors, model=trees, seed=0)
-    return {
-        "mig": float(mig(codes, factors)),
-        "dci": found.disentanglement, "completeness": found.completeness, "informativeness": found.informativeness,
-        "dci_model": trees, "codes": len(codes),
-    }  # fmt: skip
-
-
-def scored(model, data, n: int, pool: ProcessPoolExecutor) -> tuple[dict, Future, tuple[np.ndarray, np.ndarray]]:
-    "Error now, structure later"
-    index = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[:n]
-    codes = encode_at(model, data, index).float().cpu().numpy()
-    factors = data.factors(index).cpu().numpy()
-    test = data.part("test")
-    rows = torch.arange(min(2000, len(test)))
-    with torch.no_grad():
-        model.eval()
-        error = sum(
-            (model.decode(model.encode(x)) - x).double().square().mean().item() * len(x)
-            for x in (test.images(part) for part in rows.split(500))
-        )
-        model.train()
-    return {"mse": error / len(rows)}, pool.submit(structure, codes, factors, "forest-all"), (codes, factors)
-
-
-def train_paper(bench: Bench, name: str, seconds: float, pool: ProcessPoolExecutor, **options) -> None:
-    "Go on with a run of a paper's network until the time is up, scored at the marks"
-    resolution, preset = (16, "desk") if bench.dry else (64, "paper")
-    data = sl.load_data("shapes3d-twin", resolution=resolution).to(bench.device)
-    marks = (2, 4) if bench.dry else MARKS
-    n = 300 if bench.dry else 10_000
-    path = bench.out / f"gpu-paper-{name}.json"
-    record = json.loads(path.read_text()) if path.exists() else {"model": name, "device": device_name(torch.device(bench.device)), "curve": []}
-    pending: list[tuple[dict, Future]] = []
-    until, begun = time.monotonic() + seconds, time.monotonic()
-
-    class Enough(Exception):
-        pass
-
-    def write() -> None:
-        for point, future in pending:
-            if future.done():
-                point |= future.result()
-        atomically(path, lambda p: p.write_text(json.dumps(record, indent=1)))
-
-    def watch(run, step: int) -> None:
-        if step in marks and step not in [p["step"] for p in record["curve"]]:
-            errors, future, codes = scored(run.model, data, n, pool)
-            point = {"step": step, "seconds": record.get("seconds", 0) + time.monotonic() - begun, **errors}
-            record["curve"].append(point)
-            pending.append((point, future))
-            np.savez_compressed(bench.out / f"gpu-codes-{name}.npz", codes=codes[0], factors=codes[1].astype(np.int8), step=step)
-            write()
-        if step % every == 0 and time.monotonic() > until:
-            raise Enough
-
-    every = 2 if bench.dry else 2000
-    model = sl.build(name, data.image_shape, preset=preset)
-    folder = bench.out / "runs" / name
-    record["recipe"] = options
-    try:
-        run = sl.fit(
-            model, data, out=folder, resume=(folder / "config.json").exists(), device=bench.device, callbacks=(watch,),
-            steps=marks[-1], log_every=every, evaluate_every=0, checkpoint_every=every, schedule="constant", **options,
-        )  # fmt: skip
-        record["finished"] = True
-        record["scores"] = sl.evaluate(run.model.float(), data, n=n, n_test=n // 2, n_jobs=6).to_dict()
-    except Enough:
-        pass
-    record["seconds"] = record.get("seconds", 0) + time.monotonic() - begun
-    for _, future in pending:
-        future.exception(timeout=120)
-    write()
-    print(json.dumps(record["curve"]), flush=True)
-
-
-def paper(bench: Bench, models: list[str], options: dict) -> None:
-    workers = 2 if bench.dry else 8
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for name in models:
-            if bench.left() < 20 and not bench.dry:
-                break
-            with bench.attempt("paper", name):
-                train_paper(bench, name, max(5, bench.left() - 15), pool, **options)
-                bench.write("paper", **{name: json.loads((bench.out / f"gpu-paper-{name}.json").read_text())})
-
-
-# d: the desk's networks, side by side
-
-
-def desk(bench: Bench, plan: Path | None, options: dict) -> None:
-    raise NotImplementedError
-
-
-PHASES: dict[str, str] = {"a": "correctness", "b": "speed", "c": "paper", "d": "desk"}
+def trainings(bench: Bench, phases: str, models: list[str], precision: str) -> None:
+    "As many as the time allows, in turns"
+    jobs: list[Job] = []
+    if "c" in phases:
+        jobs.append(replace(paper(models[0], precision), pace=2))
+    if "d" in phases:
+        jobs += packaged() + screen()
+    if "c" in phases:
+        jobs += [paper(model, precision) for model in models[1:]]
+    if bench.dry:
+        small = {"steps": 4, "batch_size": 4, "checkpoint_every": 2}
+        jobs = [
+            replace(job, resolution=16, preset="desk", options={**job.options, **small, "precision": "no"}, codes=100, marks=(2,))
+            for job in jobs[:8]
+        ]
+    gc.collect()
+    gc.freeze()  # recording a graph collects garbage: let it have little to look through
+    run_jobs(jobs, bench.device, bench.out, at_once=2 if bench.dry else 12, until=bench.deadline, workers=2 if bench.dry else 10)
 
 
 def main() -> None:
@@ -451,27 +370,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a folder; what it holds is continued")
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--phases", default="abcd")
+    parser.add_argument("--reserve", type=float, default=0, help="minutes that phases a and b leave to c and d")
     parser.add_argument("--models", nargs="+", default=list(PAPER), help="of phase c, in order")
-    parser.add_argument("--precision", default="bf16", help="of phase c")
-    parser.add_argument("--compile", action="store_true", help="in phase c")
+    parser.add_argument("--precision", choices=("no", "tf32", "bf16"), help="of phase c; left out: bf16 if TF32 needs over 3 ms")
     parser.add_argument("--dry", action="store_true", help="on the CPU, with tiny networks")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if not args.dry and not torch.cuda.is_available():
         parser.error("PyTorch sees no CUDA device here; --dry tries the program on the CPU")
-    bench = Bench(args.out, "cpu" if args.dry else "cuda", time.monotonic() + 60 * args.minutes, args.dry)
-    options = {"precision": "no" if args.dry else args.precision}
-    if args.compile and not args.dry:
-        options["compile"] = True
-    phases: dict[str, Callable[[], None]] = {
-        "a": lambda: correctness(bench),
-        "b": lambda: speed(bench),
-        "c": lambda: paper(bench, args.models[:1] if args.dry else args.models, options),
-    }
-    for phase in args.phases:
-        if phase in phases:
-            print(f"== {PHASES[phase]}", flush=True)
-            phases[phase]()
+    deadline = time.monotonic() + 60 * args.minutes
+    bench = Bench(args.out, "cpu" if args.dry else "cuda", deadline - 60 * args.reserve, args.dry)
+    if "a" in args.phases:
+        correctness(bench)
+    if "b" in args.phases:
+        speed(bench)
+    bench.deadline = deadline
+    if set("cd") & set(args.phases):
+        bench.write("speed")  # reads what an earlier call has measured
+        known = bench.results["speed"].get("sae-12: tf32, graph", {})
+        precision = args.precision or ("bf16" if known.get("ms", 0) > 3 else "tf32")
+        trainings(bench, args.phases, args.models, precision)
 
 
 if __name__ == "__main__":

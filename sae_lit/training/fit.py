@@ -494,14 +494,21 @@ def speed(self: Trainer, step: int) -> float:
 # %% ../../nbs/41_fit.ipynb #0c0b4d9e
 @patch
 def look(self: Trainer, step: int) -> dict[str, float]:
-    "Validation scores, and a grid of pictures (upper rows) and reconstructions (lower rows)"
-    x = place(self.val.images(torch.arange(min(500, len(self.val)))), self.accelerator.device)
+    "Validation scores, and a grid of images (upper rows) and reconstructions (lower rows)"
+    x = place(self.val.images(torch.arange(min(500, len(self.val)))), self.device)
     with evaluating(self.model):
         out = self.model(x)
         y = self.model.decode(out.code.mean)
-    scores = {"val_mse": mean_squared_error(y, x).mean().item()}
-    if x.dim() == 4: scores["val_excess"] = (bernoulli(out.logits, x) - entropy(x)).mean().item()
-    if self.run.folder and self.main and x.dim() == 4: save_grid(self.run.folder / "figures" / f"step-{step:08d}.png", x[:16], y[:16])
+        scores = {"val_mse": mean_squared_error(y, x).mean().item()}
+        if not self.model.paired:  # these images are no pairs
+            with own_noise((self.recipe.seed, 0, 0), self.device):
+                total, terms = self.model.loss(x)
+            critic = sum(terms[t] * self.model.terms[t] for t in terms if t.startswith("critic"))
+            scores["val_loss"] = (total - critic).item()
+    if x.dim() == 4:
+        scores["val_excess"] = (bernoulli(out.logits, x) - entropy(x)).mean().item()
+        if self.run.folder and self.main:
+            save_grid(self.run.folder / "figures" / f"step-{step:08d}.png", x[:16], y[:16])
     return scores
 
 # %% ../../nbs/41_fit.ipynb #6f0dd25f

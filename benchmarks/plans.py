@@ -1,0 +1,51 @@
+"Lists of trainings for benchmarks/jobs.py."
+
+from benchmarks.jobs import Job
+
+FAMILIES = ("sae-12", "ae", "vae", "btcvae", "vlae-12", "adaae-12", "fvae", "wae", "bvae", "sae-4", "tripod", "qlae")
+MUON = {"optimizer": "muon", "weight_decay": .1, "schedule": "cosine", "warmup": 100}
+ADAM = {"optimizer": "adam", "weight_decay": 0., "schedule": "cosine", "warmup": 100}
+TRIALS: list[dict] = [  # the same for every family
+    {**MUON, "lr": .005},
+    {**MUON, "lr": .01},
+    {**MUON, "lr": .02},
+    {**MUON, "lr": .04},
+    {**MUON, "lr": .02, "schedule": "stable"},
+    {**MUON, "lr": .02, "warmup": 400},
+    {**ADAM, "lr": 1e-3},
+    {**ADAM, "lr": 2e-3},
+    {**ADAM, "lr": 4e-3},
+]
+SCREEN_STEPS, SCREEN_SEEDS = 2000, (100, 101)  # not those of any evaluated run
+
+
+def screen() -> list[Job]:
+    "Which optimiser, learning rate, warm-up and schedule suit each family; to be judged by the validation loss"
+    return [
+        Job(family, seed=seed, options={"steps": SCREEN_STEPS, **trial})
+        for seed in SCREEN_SEEDS
+        for trial in TRIALS
+        for family in FAMILIES
+    ]
+
+
+def paper(model: str, precision: str, steps: int = 100_000) -> Job:
+    "A paper's network on our rooms"
+    options = {"precision": precision, "steps": steps, "checkpoint_every": 2000, "log_every": 500}
+    marks = tuple(1000 * 2**i for i in range(7))
+    return Job(model, resolution=64, preset="paper", options=options, marks=marks, codes=10_000, keep=True)
+
+
+def packaged(steps: int = 30_000) -> list[Job]:
+    "The models that come with the package"
+    kinds = (("sae-12", "shapes3d-twin"), ("ae", "shapes3d-twin"), ("btcvae", "shapes3d-twin"), ("tripod", "shapes3d-twin"), ("sae-12", "dsprites-twin"))  # fmt: skip
+    options = {"steps": steps, "lr": .01, "checkpoint_every": 5000}
+    marks = (2000, 5000, 10_000, 20_000)
+    return [Job(m, d, 64, options=options, marks=marks, codes=10_000, keep=True) for m, d in kinds]
+
+
+def curves(steps: int = 6000) -> list[Job]:
+    "The common desk budget, five seeds"
+    marks = (50, 100, 200, 400, 800, 1600, 3200)
+    models = ("sae-12", "ae", "adaae-12", "vae", "vlae-12")
+    return [Job(m, seed=s, options={"steps": steps}, marks=marks, codes=5000) for s in range(5) for m in models]
