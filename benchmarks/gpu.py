@@ -41,7 +41,7 @@ from sae_lit.data.disk import atomically  # noqa: E402
 from benchmarks.jobs import Job, run_jobs  # noqa: E402
 from benchmarks.plans import packaged, paper, screen  # noqa: E402
 from sae_lit.metrics import mig  # noqa: E402
-from sae_lit.training.fit import Trainer, accelerator_for, device_name, numerics, recipe_for  # noqa: E402
+from sae_lit.training.fit import Trainer, accelerator_for, device_name, fit_many, numerics, recipe_for  # noqa: E402
 from sae_lit.training.runs import versions  # noqa: E402
 
 FAMILIES = ("ae wae vae fvae btcvae slowvae vlae-4 sae-4 sae-12 adaae-4 tripod tripod-naive qlae sae-12+tripod").split()
@@ -159,8 +159,21 @@ def correctness(bench: Bench) -> None:
         bench.write("correctness", metrics={k: found[1][k] - found[0][k] for k in found[0]})
     with bench.attempt("correctness", "resume"):
         bench.write("correctness", resume=resumed(bench, data))
+    with bench.attempt("correctness", "side by side"):
+        bench.write("correctness", **{"side by side": together(bench, data)})
     with bench.attempt("correctness", "gpu tests"):
         bench.write("correctness", **{"gpu tests": {name: said(process) for name, process in tests.items()}})
+
+
+def together(bench: Bench, data) -> dict[str, float]:
+    "Relative difference of losses between models that are trained side by side and one after another"
+    names = ("vae", "fvae", "sae-12", "vae")
+    build = lambda name: sl.build(name, data.image_shape, preset="desk")  # noqa: E731
+    options = {"steps": 30, "batch_size": 16, "evaluate_every": 0, "device": bench.device}
+    runs = fit_many([build(name) for name in names], data, range(4), **options)
+    alone = [sl.fit(build(name), data, seed=seed, **options) for seed, name in enumerate(names)]
+    pairs = zip(names, runs, alone)
+    return {f"{i} {name}": a.history[-1]["loss"] / b.history[-1]["loss"] - 1 for i, (name, a, b) in enumerate(pairs)}
 
 
 def resumed(bench: Bench, data) -> dict[str, float]:

@@ -214,7 +214,7 @@ class Trainer:
         "One update of the weights, and what is due after it"
         with self.own_queue():
             self.set_rates(step)
-            with own_noise((self.recipe.seed, step, self.stream.rank), self.device):
+            with own_noise((self.recipe.seed, step, self.stream.rank), self.device, self.noise):
                 self.load(step)
                 loss, terms = self.advance()
             self.after(step + 1, loss, terms)
@@ -262,11 +262,28 @@ def images(self: Trainer) -> Tensor:
 def own_noise(
     seed: tuple[int, ...],  # any whole numbers
     device: torch.device,
+    state: torch.Generator | None = None,  # on a GPU: the state to draw from, which a graph remembers; None: a new one
 ) -> Iterator[None]:
     "While this lasts, the default generators draw from this seed; afterwards they go on where they were"
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(hash(tuple(map(int, seed))) % 2**63)  # hash of integers: the same in every process
+    number = hash(tuple(map(int, seed))) % 2**63  # hash of integers: the same in every process
+    with torch.random.fork_rng([]), _standing_in(device, state, number):
+        torch.default_generator.manual_seed(number)
         yield
+
+@contextmanager
+def _standing_in(device: torch.device, state: torch.Generator | None, seed: int) -> Iterator[None]:
+    "Let a GPU's default generator draw from another state; graphs that run side by side must not share one"
+    if device.type != "cuda":
+        yield
+        return
+    generator = torch.cuda.default_generators[device.index or 0]
+    before = generator.graphsafe_get_state()
+    generator.graphsafe_set_state(state or generator.clone_state())
+    generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        generator.graphsafe_set_state(before)
 
 # %% ../../nbs/41_fit.ipynb #28987b3b
 CRITIC = {"own_lr": 1e-4, "betas": (.5, .9)}  # Kim and Mnih 2018; constant
@@ -373,6 +390,7 @@ def _on_device(self: Trainer, graph: bool | None) -> None:
     if graph is None:
         graph = on_gpu and alone and set(self.model.terms) <= SHIPPED
     self.queue = torch.cuda.Stream(self.device) if on_gpu else None
+    self.noise = torch.cuda.default_generators[self.device.index or 0].clone_state() if on_gpu else None
     self.advance = Replayed(self.update) if graph else self.update
     self.batch, self.order, self.epoch = None, None, None
 
