@@ -8,8 +8,8 @@ Each phase writes its results to DIR as it goes, so that being cut off loses lit
 
 a  gpu-correctness.json  losses of every family of models on CPU and GPU; graphs against single steps; resuming; GPU tests
 b  gpu-speed.json        a step of the papers' networks: eager, TF32, bf16, compiled, as a graph; and many small models at once
-c  jobs/*.json           SAE-12 and its rivals, the paper's networks, rooms of 64 pixels, scored at 1, 2, 4, ... thousand steps
-d  jobs/*.json           the packaged models, and the trials from which the desk recipe was chosen, side by side (jobs.py)
+c  *-paper-*.json        SAE-12 and its rivals, the paper's networks, rooms of 64 pixels, scored at 1, 2, 4, ... thousand steps
+d  *.json                the packaged models, and the trials from which the desk recipe was chosen, side by side (jobs.py)
 
 A machine that has PyTorch needs the wheels of benchmarks/wheels.txt besides, and no package registry.
 """

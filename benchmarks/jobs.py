@@ -1,8 +1,13 @@
 """Many trainings on one device, a few at a time, in turns: for a GPU that one small model would leave idle.
 
+    python -m benchmarks.jobs screen --out nbs/results/desk-screen          the trials behind the desk recipe
+    python -m benchmarks.jobs packaged --out runs/packaged --device cuda    the models that come with the package
+
 Each run is the one that `sl.fit` would make. Scores of codes are computed beside the training, by processes of their own.
+Killed, it goes on where it was: finished runs are not made again, and those that keep their model resume.
 """
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -38,12 +43,12 @@ class Job:
     codes: int = 3000  # for MIG and DCI; 0: none
     keep: bool = False  # save the model
     pace: int = 1  # steps in each turn
+    label: str = ""  # for files; else made from what it is
 
     @property
     def name(self) -> str:
         "For files and tables"
-        said = [f"{k}={v}" for k, v in sorted(self.options.items())]
-        return "_".join([self.model, self.data, str(self.resolution), self.preset, str(self.seed), *said])
+        return self.label or f"{self.model}-{self.data}-{self.resolution}-{self.preset}-{self.seed}"
 
 
 @lru_cache(8)
@@ -73,7 +78,7 @@ class Running:
         self.stack = ExitStack()
         self.at = self.stack.enter_context(self.trainer.opened(resume and folder is not None and folder.exists()))
         self.trainer.progress(self.at)
-        self.path = out / "jobs" / f"{job.name}.json"
+        self.path = out / f"{job.name}.json"
         self.record = {"job": asdict(job), "device": device_name(torch.device(device)), "recipe": asdict(recipe), "curve": []}
         self.record["versions"] = versions()
         if self.at and self.path.exists():
@@ -138,7 +143,7 @@ class Running:
 def run_jobs(
     jobs: list[Job],
     device: str,  # "cuda" or "cpu"
-    out: Path,  # records in jobs/, models in models/; what is there is not made again
+    out: Path,  # records, and for jobs with `keep` runs/, codes/ and models/; what is there is not made again
     at_once: int = 8,
     until: float | None = None,  # by time.monotonic(): end then; runs with `keep` save where they are
     workers: int = 1,  # processes that score
@@ -180,9 +185,31 @@ def run_jobs(
 
 def finished(out: Path, job: Job) -> bool:
     "Whether a job has its record"
-    path = out / "jobs" / f"{job.name}.json"
+    path = out / f"{job.name}.json"
     if not path.exists():
         return False
     record = json.loads(path.read_text())
     steps = record["recipe"]["steps"]
     return "failed" in record or bool(record["curve"]) and record["curve"][-1]["step"] >= steps
+
+
+def main() -> None:
+    from benchmarks import plans
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", choices=("screen", "packaged", "curves"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--at-once", type=int, default=8 if torch.cuda.is_available() else 1)
+    parser.add_argument("--only", nargs="+", help="models")
+    parser.add_argument("--minutes", type=float, help="end after so long")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    jobs = [job for job in getattr(plans, args.plan)() if not args.only or job.model in args.only]
+    until = None if args.minutes is None else time.monotonic() + 60 * args.minutes
+    run_jobs(jobs, args.device, args.out, args.at_once, until)
+
+
+if __name__ == "__main__":
+    main()

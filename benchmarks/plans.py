@@ -5,26 +5,24 @@ from benchmarks.jobs import Job
 FAMILIES = ("sae-12", "ae", "vae", "btcvae", "vlae-12", "adaae-12", "fvae", "wae", "bvae", "sae-4", "tripod", "qlae")
 MUON = {"optimizer": "muon", "weight_decay": .1, "schedule": "cosine", "warmup": 100}
 ADAM = {"optimizer": "adam", "weight_decay": 0., "schedule": "cosine", "warmup": 100}
-TRIALS: list[dict] = [  # the same for every family
-    {**MUON, "lr": .005},
-    {**MUON, "lr": .01},
-    {**MUON, "lr": .02},
-    {**MUON, "lr": .04},
-    {**MUON, "lr": .02, "schedule": "stable"},
-    {**MUON, "lr": .02, "warmup": 400},
-    {**ADAM, "lr": 1e-3},
-    {**ADAM, "lr": 2e-3},
-    {**ADAM, "lr": 4e-3},
-]
+TRIALS: dict[str, dict] = {  # the same for every family
+    "muon-.02": {**MUON, "lr": .02},
+    "adam-.002": {**ADAM, "lr": .002},
+    "muon-.01": {**MUON, "lr": .01},
+    "muon-.04": {**MUON, "lr": .04},
+    "muon-.005": {**MUON, "lr": .005},
+    "muon-.02-stable": {**MUON, "lr": .02, "schedule": "stable"},
+    "muon-.02-warm": {**MUON, "lr": .02, "warmup": 400},
+}
 SCREEN_STEPS, SCREEN_SEEDS = 2000, (100, 101)  # not those of any evaluated run
 
 
 def screen() -> list[Job]:
     "Which optimiser, learning rate, warm-up and schedule suit each family; to be judged by the validation loss"
     return [
-        Job(family, seed=seed, options={"steps": SCREEN_STEPS, **trial})
+        Job(family, seed=seed, options={"steps": SCREEN_STEPS, **trial}, label=f"{family}-{name}-{seed}")
         for seed in SCREEN_SEEDS
-        for trial in TRIALS
+        for name, trial in TRIALS.items()
         for family in FAMILIES
     ]
 
