@@ -8,8 +8,8 @@ __all__ = ['KEEP_MEMORY', 'LEGS', 'BENCHES', 'interleave', 'ratios', 'Table', 'c
            'bench_render', 'naive_batch', 'sandbox', 'forget', 'bench_hdf5', 'bench_hdf5_by_picture', 'training_speed',
            'launch', 'bench_processes', 'held_bytes', 'streaming_peak', 'bench_memory', 'made_up_codes',
            'information_by_loop', 'mig_by_loop', 'modularity_by_loop', 'sap_by_loop', 'factor_vae_by_loop',
-           'beta_vae_by_loop', 'vote_candidates', 'encodings', 'bench_metrics', 'bench_tripod', 'bench_perturb',
-           'mover', 'new_figure', 'bench_explorer', 'main', 'store', 'stored']
+           'beta_vae_by_loop', 'vote_candidates', 'encodings', 'bench_metrics', 'bench_tripod', 'update_of',
+           'bench_optimizer', 'bench_perturb', 'mover', 'new_figure', 'bench_explorer', 'main', 'store', 'stored']
 
 # %% ../nbs/89_bench.ipynb #349d082a
 import copy
@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 # %% ../nbs/89_bench.ipynb #99a2abb5
 from .data.catalog import load_data
+from .data.datasets import ImageDataset
 from .data.disk import atomically
 from .data.factors import FactorSpace
 from .data.files import Shapes3D
@@ -53,7 +54,7 @@ from .models.codes import encode
 from .models.zoo import build
 from .nets import blocks
 from .sampling.explorer import Explorer, Panel
-from .training.fit import Recipe, Trainer, fit, place
+from .training.fit import Trainer, accelerator_for, fit, optimizers_for, place, recipe_for
 
 # %% ../nbs/89_bench.ipynb #b53e1f0b
 from .alignment.controls import random_signs, uniform_noise
@@ -238,13 +239,17 @@ def agree(
 
 # %% ../nbs/89_bench.ipynb #15e1da4d
 def fit_step(
-    data,  # an image data set
+    data: ImageDataset,
     batch_size: int = 32,
+    name: str = "sae-12",
+    **options,  # entries of `Recipe`
 ) -> Callable[[], None]:
     "One step as `fit` makes it, batch and all"
     never = 10**9
-    recipe = Recipe(steps=never, batch_size=batch_size, log_every=never, checkpoint_every=never, evaluate_every=0)
-    trainer, done = Trainer(build("sae-12", data.image_shape, preset="desk"), data, None, recipe, "cpu"), iter(range(never))
+    model = build(name, data.image_shape, preset="desk")
+    quiet = {"steps": never, "log_every": never, "checkpoint_every": never, "evaluate_every": 0}
+    recipe = recipe_for(model, {**quiet, "batch_size": batch_size, **options})
+    trainer, done = Trainer(model, data, None, recipe, accelerator_for("cpu", "no")), iter(range(never))
     return lambda: trainer.step(next(done))
 
 def share_outside(
@@ -605,6 +610,41 @@ def bench_tripod(
             rows += [{**row, "what": f"{what}: {row['what']}"} for row in ratios(times, "without legs")]
     return Table("tripod", "time of a training step relative to the one without legs; aims: all legs <= 2.0, a quarter <= 1.3", rows, circumstances())
 
+# %% ../nbs/89_bench.ipynb #dd7cf71c
+def update_of(
+    data: ImageDataset,
+    batch_size: int,
+    **options,  # entries of `Recipe`
+) -> Callable[[], None]:
+    "The update alone, of a desk SAE-12 with gradients"
+    model = place(build("sae-12", data.image_shape, preset="desk"), torch.device("cpu"))
+    model.loss(batch_for(data, batch_size))[0].backward()
+    optimizers = optimizers_for(model, recipe_for(model, options), torch.device("cpu"))
+
+    def update() -> None:
+        for optimizer in optimizers:
+            optimizer.step()
+
+    return update
+
+def bench_optimizer(
+    repeats: int = 20,
+    batch_size: int = 32,
+) -> Table:
+    "An update by Muon and by Adam, relative to a desk SAE-12 step with Adam"
+    with threads(1):
+        data = load_data("shapes3d-twin", resolution=32)
+        adam, muon = {"optimizer": "adam", "lr": 1e-6}, {"optimizer": "muon", "lr": 1e-6}
+        candidates = {
+            "step with Adam": fit_step(data, batch_size, **adam),
+            "step with Muon": fit_step(data, batch_size, **muon),
+            "update by Adam": update_of(data, batch_size, **adam),
+            "update by Muon": update_of(data, batch_size, **muon),
+        }
+        rows = ratios(interleave(candidates, repeats), "step with Adam")
+    title = "time relative to a desk SAE-12 step with Adam; aim: update by Muon <= 0.1"
+    return Table("optimizer", title, rows, circumstances())
+
 # %% ../nbs/89_bench.ipynb #f25e6e05
 def bench_perturb(
     repeats: int = 20,
@@ -668,7 +708,7 @@ def bench_explorer(
 
 # %% ../nbs/89_bench.ipynb #f6a05161
 BENCHES: dict[str, Callable[..., Table]] = {"render": bench_render, "hdf5": bench_hdf5, "hdf5-by-picture": bench_hdf5_by_picture,
-    "step": bench_step, "compile": bench_compile, "processes": bench_processes, "memory": bench_memory, "metrics": bench_metrics, "explorer": bench_explorer, "tripod": bench_tripod, "perturb": bench_perturb}
+    "step": bench_step, "compile": bench_compile, "processes": bench_processes, "memory": bench_memory, "metrics": bench_metrics, "explorer": bench_explorer, "tripod": bench_tripod, "perturb": bench_perturb, "optimizer": bench_optimizer}
 
 def main(
     name: str | None = None,  # one of `BENCHES`; all of them if left out
