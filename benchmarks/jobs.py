@@ -40,7 +40,9 @@ class Job:
     seed: int = 0  # of weights, batches and noise
     options: dict = field(default_factory=dict)  # entries of `Recipe`
     marks: tuple[int, ...] = ()  # steps after which it is scored, besides the last
+    terms: dict | None = None  # weights of loss terms that replace the model's
     codes: int = 3000  # for MIG and DCI; 0: none
+    published: bool = False  # at the end also DCI by the published trees, on 10,000 codes
     keep: bool = False  # save the model
     pace: int = 1  # steps in each turn
     label: str = ""  # for files; else made from what it is
@@ -57,11 +59,14 @@ def data_for(name: str, resolution: int, device: str):
     return sl.load_data(name, resolution=resolution)
 
 
-def structure(codes: np.ndarray, factors: np.ndarray) -> dict[str, float]:
-    "MIG and DCI (random forests over all latents) of codes"
-    found = dci(codes, factors, model="forest-all", seed=0)
+def structure(codes: np.ndarray, factors: np.ndarray, published: bool = False) -> dict[str, float]:
+    "MIG and DCI (random forests over all latents, or the published boosted trees) of codes"
+    found = dci(codes, factors, model="gbt" if published else "forest-all", seed=0)
     names = {"dci": "disentanglement", "completeness": "completeness", "informativeness": "informativeness"}
-    return {"mig": float(mig(codes, factors)), **{k: float(getattr(found, v)) for k, v in names.items()}}
+    scores = {k: float(getattr(found, v)) for k, v in names.items()}
+    if published:
+        return {f"gbt_{k}": v for k, v in scores.items()}
+    return {"mig": float(mig(codes, factors)), **scores}
 
 
 class Running:
@@ -71,7 +76,8 @@ class Running:
         self.job, self.out, self.pool = job, out, pool
         self.data = data_for(job.data, job.resolution, device)
         self.shown = self.data.to(device)
-        model = sl.build(job.model, self.data.image_shape, preset=job.preset, seed=job.seed)
+        other = {"terms": job.terms} if job.terms else {}
+        model = sl.build(job.model, self.data.image_shape, preset=job.preset, seed=job.seed, **other)
         recipe = recipe_for(model, {"evaluate_every": 10**9, "log_every": 500, "seed": job.seed, **job.options})
         folder = out / "runs" / job.name if job.keep else None
         self.trainer = Trainer(model, self.data, folder, recipe, accelerator_for(device, recipe.precision))
@@ -84,7 +90,7 @@ class Running:
         if self.at and self.path.exists():
             self.record = json.loads(self.path.read_text())
         self.pending: list[tuple[dict, Future]] = []
-        self.begun = time.monotonic()
+        self.spent = self.record["curve"][-1]["seconds"] if self.record["curve"] else 0.
 
     @property
     def ended(self) -> bool:
@@ -95,23 +101,32 @@ class Running:
         for _ in range(self.job.pace):
             if self.ended:
                 return
+            start = self.clock()
             with numerics(self.trainer.recipe.precision):
                 self.trainer.step(self.at)
             self.at += 1
+            self.spent += self.clock() - start
             if self.at in self.job.marks or self.ended:
                 self.score()
+
+    def clock(self) -> float:
+        "Seconds: of this process on a CPU, which other programs do not change; on a GPU as they pass, other jobs' included"
+        return time.process_time() if self.trainer.device.type == "cpu" else time.monotonic()
 
     def score(self) -> None:
         "Errors now, structure later"
         self.trainer.settle()
-        point = {"step": self.at, "seconds": time.monotonic() - self.begun, **self.trainer.look(self.at)}
+        point = {"step": self.at, "seconds": self.spent, **self.trainer.look(self.at)}
         self.record["curve"].append(point)
         if self.job.codes:
-            n = min(self.job.codes, len(self.shown))
+            last = self.job.published and self.ended
+            n = min(10_000 if last else self.job.codes, len(self.shown))
             index = torch.randperm(len(self.shown), generator=torch.Generator().manual_seed(1))[:n]
             codes = encode_at(self.trainer.model, self.shown, index).float().cpu().numpy()
             factors = self.shown.factors(index).cpu().numpy()
             self.pending.append((point, self.pool.submit(structure, codes, factors)))
+            if last:
+                self.pending.append((point, self.pool.submit(structure, codes, factors, True)))
             if self.job.keep:
                 path = self.out / "codes" / f"{self.job.name}.npz"
                 arrays = {"codes": codes, "factors": factors.astype(np.int8), "step": self.at}
@@ -179,7 +194,7 @@ def run_jobs(
                 say(f"{running.job.name}: at step {running.at}")
             running.end()
         for running in ended + active:
-            wait([future for _, future in running.pending], timeout=60)
+            wait([future for _, future in running.pending], timeout=600)
             running.write()
 
 
@@ -197,7 +212,7 @@ def main() -> None:
     from benchmarks import plans
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("plan", choices=("screen", "packaged", "curves"))
+    parser.add_argument("plan", choices=("screen", "packaged", "curves", "changes", "arm"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--at-once", type=int, default=8 if torch.cuda.is_available() else 1)

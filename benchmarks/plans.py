@@ -1,6 +1,7 @@
 "Lists of trainings for benchmarks/jobs.py."
 
 from benchmarks.jobs import Job
+from sae_lit.models.zoo import MODELS
 
 FAMILIES = ("sae-12", "ae", "vae", "btcvae", "vlae-12", "adaae-12", "fvae", "wae", "bvae", "sae-4", "tripod", "qlae")
 MUON = {"optimizer": "muon", "weight_decay": .1, "schedule": "cosine", "warmup": 100}
@@ -46,4 +47,24 @@ def curves(steps: int = 6000) -> list[Job]:
     "The common desk budget, five seeds"
     marks = (50, 100, 200, 400, 800, 1600, 3200)
     models = ("sae-12", "ae", "adaae-12", "vae", "vlae-12")
-    return [Job(m, seed=s, options={"steps": steps}, marks=marks, codes=5000) for s in range(5) for m in models]
+    options = {"steps": steps}
+    return [
+        Job(m, seed=s, options=options, marks=marks, codes=5000, published=True, label=f"{m}-{s}") for s in range(5) for m in models
+    ]
+
+
+def changes() -> list[Job]:
+    "What the optimiser does and what the loss weights do, one at a time"
+    kinds = {"vae": "kl", "bvae": "kl"}
+    return [
+        Job(m, seed=100, options={"steps": SCREEN_STEPS, **trial}, terms=terms, label=f"{m}-{how}-{weights}")
+        for m, name in kinds.items()
+        for how, trial in (("adam", TRIALS["adam-.002"]), ("muon", TRIALS["muon-.02"]))
+        for weights, terms in (("papers", {"bernoulli": 1., name: MODELS[m]["terms"][name]}), ("scaled", None))
+    ]
+
+
+def arm(steps: int = 3000) -> list[Job]:
+    "Four models on the arm, three seeds"
+    models = ("sae-12", "ae", "vae", "btcvae")
+    return [Job(m, "mpi3d-twin", seed=s, options={"steps": steps}, codes=5000, label=f"{m}-{s}") for s in range(3) for m in models]

@@ -150,7 +150,10 @@ def specify(
     if preset in ("desk", "dense"):
         terms = scaled_terms(terms, image_shape)
     if "density_ratio" in terms: parts["critic"] = ["Critic", {"latent_dim": latent_dim, **({"released": True} if as_released else sizes["critic"])}]
-    training = {**sizes["training"], **(row.get("training", {}) if preset in ("paper", "rfd") else {})}
+    own = row.get("training", {})
+    if preset not in ("paper", "rfd"):
+        own = {k: v for k, v in own.items() if k == "clip_value"}  # belongs to the penalties, not to the networks
+    training = {**sizes["training"], **own}
     if "weight_decay" in training: training["weight_decay"] = published.get("weight_decay", training["weight_decay"])
     return {"name": name, "preset": preset, "as_released": as_released, "terms": terms, "options": options, "training": training, **parts}
 
