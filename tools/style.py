@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools.clean import notebooks  # noqa: E402
 
-MAX_LINES, MAX_BYTES = 20, 1_000_000
+MAX_LINES, MAX_BYTES = 25, 1_000_000
 NOT_RUN = {"slow", "gpu", "notest", "eval:"}   # directives of cells that ordinary runs leave out
 PATH = re.compile(r"(?<![\w.~$}/])/(home|root|Users|work|tmp|mnt|var)/\w")
 PICTURE = re.compile(r'(?:!\[[^\]]*\]\(|<img[^>]*src=")(figures/[^)\s"]+)')

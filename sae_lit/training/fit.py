@@ -116,6 +116,7 @@ def accelerator_for(
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     return Accelerator(cpu=on_cpu, mixed_precision="bf16" if precision == "bf16" else "no")
 
+# %% ../../nbs/41_fit.ipynb #94947798
 @contextmanager
 def numerics(
     precision: str,  # as in `Recipe`
@@ -131,6 +132,7 @@ def numerics(
         for place, value in zip(places, before):
             setattr(*place, value)
 
+# %% ../../nbs/41_fit.ipynb #fdec49bf
 class Objective(nn.Module):
     "The loss as a forward pass: what wrappers for several processes and for compilation can wrap"
 
@@ -188,11 +190,7 @@ class Trainer:
         recipe: Recipe,
         accelerator: "accelerate.Accelerator",  # see `accelerator_for`
     ):
-        if not isinstance(data, ImageDataset):
-            kind = type(data).__name__
-            raise ValueError(f"data is a {kind}: expected a data set as load_data gives it; for arrays, load_data(array)")
-        if out is not None and not str(out).strip():
-            raise ValueError(f"out={out!r} names no folder; give one, or None to write nothing")
+        _checked(data, out)
         self.recipe, self.accelerator, self.device = recipe, accelerator, accelerator.device
         self.main = accelerator.is_main_process
         parts = data.part("train"), data.part("val")
@@ -205,9 +203,7 @@ class Trainer:
         objective = torch.compile(Objective(model)) if recipe.compile else Objective(model)
         optimizers = optimizers_for(model, recipe, self.device)
         self.objective, *self.optimizers = accelerator.prepare(objective, *optimizers)
-        config = {"model": model.spec, "data": data.loaded_as, "rows": seen(parts[0]), "recipe": asdict(recipe)}
-        config["versions"] = versions() | {"processes": str(world), "device": device_name(self.device)}
-        self.run = Run(model, Path(out).expanduser() if out else None, config=config)
+        self.run = self._run(data, out, seen(parts[0]))
         self._on_device(recipe.graph)
 
     def step(self, step: int) -> None:
@@ -219,17 +215,36 @@ class Trainer:
                 loss, terms = self.advance()
             self.after(step + 1, loss, terms)
 
-    def update(self) -> tuple[Tensor, dict[str, Tensor]]:  # loss and its terms
-        "Gradient of the loss of the loaded batch, and a step of the optimisers"
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        loss, terms = self.objective(self.images())
-        self.accelerator.backward(loss)
-        if self.recipe.clip_value:
-            self.accelerator.clip_grad_value_(self.model.parameters(), self.recipe.clip_value)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return loss.detach(), {name: value.detach() for name, value in terms.items()}
+# %% ../../nbs/41_fit.ipynb #50565585
+@patch
+def update(self: Trainer) -> tuple[Tensor, dict[str, Tensor]]:  # loss and its terms
+    "Gradient of the loss of the loaded batch, and a step of the optimisers"
+    for optimizer in self.optimizers:
+        optimizer.zero_grad()
+    loss, terms = self.objective(self.images())
+    self.accelerator.backward(loss)
+    if self.recipe.clip_value:
+        self.accelerator.clip_grad_value_(self.model.parameters(), self.recipe.clip_value)
+    for optimizer in self.optimizers:
+        optimizer.step()
+    return loss.detach(), {name: value.detach() for name, value in terms.items()}
+
+# %% ../../nbs/41_fit.ipynb #fa87e76b
+def _checked(data: object, out: object) -> None:
+    "`ValueError` for what is no data set, and for a name that is none"
+    if not isinstance(data, ImageDataset):
+        kind = type(data).__name__
+        raise ValueError(f"data is a {kind}: expected a data set as load_data gives it; for arrays, load_data(array)")
+    if out is not None and not str(out).strip():
+        raise ValueError(f"out={out!r} names no folder; give one, or None to write nothing")
+
+@patch
+def _run(self: Trainer, data: ImageDataset, out: str | Path | None, rows: dict) -> Run:
+    "The run, with all that its result depends on"
+    config = {"model": self.model.spec, "data": data.loaded_as, "rows": rows, "recipe": asdict(self.recipe)}
+    where = {"processes": str(self.accelerator.num_processes), "device": device_name(self.device)}
+    config["versions"] = versions() | where
+    return Run(self.model, None if out is None else Path(out).expanduser(), config=config)
 
 # %% ../../nbs/41_fit.ipynb #79cb8f74
 @patch
@@ -306,6 +321,7 @@ def parameter_groups(
         raise ValueError("all weights of this model are frozen (requires_grad is False): there is nothing to train")
     return groups
 
+# %% ../../nbs/41_fit.ipynb #2643d065
 def optimizers_for(
     model: Autoencoder,
     recipe: Recipe,
@@ -331,6 +347,7 @@ def optimizers_for(
         optimizers.append(torch.optim.AdamW(groups, rate, betas, weight_decay=0., fused=True, capturable=on_gpu))
     return optimizers
 
+# %% ../../nbs/41_fit.ipynb #19fe081c
 ADAM_SHARE = .1  # of Muon's learning rate, for what Muon leaves to Adam
 
 def _own(rate: float | Tensor) -> float | Tensor:
@@ -379,6 +396,7 @@ class Replayed:
         self.graph.replay()
         return self.result
 
+# %% ../../nbs/41_fit.ipynb #24aed101
 SHIPPED = frozenset(TERMS)  # terms that are known to work in a graph; a term of a user's may ask the CPU
 
 @patch
@@ -394,6 +412,7 @@ def _on_device(self: Trainer, graph: bool | None) -> None:
     self.advance = Replayed(self.update) if graph else self.update
     self.batch, self.order, self.epoch = None, None, None
 
+# %% ../../nbs/41_fit.ipynb #cfca3e85
 @patch
 def own_queue(self: Trainer) -> "contextmanager":
     "Within it, work for a GPU goes into this trainer's queue"
@@ -421,6 +440,7 @@ def recipe_for(model: Autoencoder, options: dict) -> Recipe:
     chosen = {k: v.item() if hasattr(v, "item") else v for k, v in chosen.items()}  # NumPy's numbers
     return Recipe(**chosen).check()
 
+# %% ../../nbs/41_fit.ipynb #a6977c09
 def seen(
     part: ImageDataset,
     n: int = 16,  # how many images
@@ -433,6 +453,7 @@ def seen(
     digest = hashlib.sha256(rows.numpy().tobytes() + values.contiguous().numpy().tobytes()).hexdigest()[:16]
     return {"count": len(part), "image_shape": list(part.image_shape), "digest": digest}
 
+# %% ../../nbs/41_fit.ipynb #fdc979b9
 @patch
 @contextmanager
 def opened(self: Trainer, resume: bool) -> Iterator[int]:  # steps already done
@@ -480,6 +501,7 @@ def after(self: Trainer, step: int, loss: Tensor, terms: dict[str, Tensor]) -> N
     if save and self.run.folder and self.main:
         self.saver.save(state_tensors(self.model, self.optimizers), step)
 
+# %% ../../nbs/41_fit.ipynb #148f1089
 @patch
 def check(self: Trainer, step: int, loss: float) -> None:
     "`ValueError` for a loss that is no number, before it can reach a checkpoint"

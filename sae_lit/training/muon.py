@@ -9,6 +9,7 @@ __all__ = ['COEFFICIENTS', 'ROUNDS', 'BLOCK', 'orthogonalize', 'as_matrices', 'M
 from collections.abc import Callable, Iterable
 
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 # %% ../../nbs/40a_muon.ipynb #19f26f2e
@@ -80,23 +81,25 @@ class Muon(torch.optim.Optimizer):
             for same in _by_shape(weights):
                 self._update(same, **{k: group[k] for k in ("lr", "momentum", "weight_decay", "block")})
 
-    def _update(
-        self, weights: list[Tensor], lr: float | Tensor, momentum: float, weight_decay: float, block: int | None
-    ) -> None:
-        "Update weights whose matrices have one shape"
-        ahead = []
-        for weight in weights:
-            state = self.state[weight]
-            if "mean" not in state:
-                state["mean"] = torch.zeros_like(weight)
-            mean = state["mean"]
-            mean.lerp_(weight.grad, 1 - momentum)
-            ahead.append(as_matrices(weight.grad.lerp(mean, momentum)))
-        updates = orthogonalize(torch.cat(ahead), block=block)
-        stretch = max(1, updates.shape[-2] / updates.shape[-1]) ** .5
-        for weight, update in zip(weights, updates.split([len(a) for a in ahead])):
-            update = update.mT if weight.dim() == 3 else update.view(weight.shape)
-            weight.mul_(1 - lr * weight_decay).sub_(lr * stretch * update)
+# %% ../../nbs/40a_muon.ipynb #8076e723
+@patch
+def _update(
+    self: Muon, weights: list[Tensor], lr: float | Tensor, momentum: float, weight_decay: float, block: int | None
+) -> None:
+    "Update weights whose matrices have one shape"
+    ahead = []
+    for weight in weights:
+        state = self.state[weight]
+        if "mean" not in state:
+            state["mean"] = torch.zeros_like(weight)
+        mean = state["mean"]
+        mean.lerp_(weight.grad, 1 - momentum)
+        ahead.append(as_matrices(weight.grad.lerp(mean, momentum)))
+    updates = orthogonalize(torch.cat(ahead), block=block)
+    stretch = max(1, updates.shape[-2] / updates.shape[-1]) ** .5
+    for weight, update in zip(weights, updates.split([len(a) for a in ahead])):
+        update = update.mT if weight.dim() == 3 else update.view(weight.shape)
+        weight.mul_(1 - lr * weight_decay).sub_(lr * stretch * update)
 
 # %% ../../nbs/40a_muon.ipynb #b84de3d9
 def _by_shape(weights: list[Tensor]) -> list[list[Tensor]]:

@@ -72,6 +72,7 @@ def digest(tensors: dict[str, torch.Tensor]) -> str:  # hexadecimal
         known.update(values.view(-1).view(torch.uint8).numpy().tobytes())
     return known.hexdigest()
 
+# %% ../../nbs/40_runs.ipynb #44964c3e
 def save_checkpoint(
     folder: Path,  # the run folder
     tensors: dict[str, torch.Tensor],  # from `state_tensors`
@@ -129,6 +130,7 @@ def load_checkpoint(
         )
     return 0
 
+# %% ../../nbs/40_runs.ipynb #744a4270
 def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     "Tensors and header; ValueError where they do not give the checksum"
     with safe_open(path, "pt") as file:
@@ -239,6 +241,7 @@ def open(self: Run,
     except OSError as e:
         raise OSError(f"cannot write to the run folder {self.folder}: {e}; choose another one") from e
 
+# %% ../../nbs/40_runs.ipynb #0a6ad15f
 @patch
 @contextmanager
 def locked(self: Run) -> Iterator[None]:
