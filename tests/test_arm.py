@@ -1,10 +1,12 @@
 "The arm goes wherever the rooms go: demo, training, scores, sliders, studies, perturbation, and a file that the reader takes for a published one."
+import copy
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 import sae_lit as sl
 from sae_lit.alignment.choose import choose
@@ -100,6 +102,21 @@ def test_perturbation(runs: list[Path], arm: MPI3DTwin, tmp_path: Path):
     noisy = load_data("random-signs:mpi3d-twin", resolution=16, epsilon=.1)
     assert .099 < (noisy.images([1_036_799]) - arm.images([1_036_799])).abs().max() < .101
     assert (uniform_noise(arm, .1).images([9]) - arm.images([9])).abs().max() <= .1
+
+
+def test_rendering_never_waits_for_the_device(arm: MPI3DTwin):
+    """With tensors on a pretended GPU, which have shapes but no values, whatever asks for a value fails: so rendering asks for none.
+
+    That is what a captured training step needs."""
+    pretended, factors = copy.copy(arm), ARM.sample(4)
+    with FakeTensorMode():
+        like = lambda t: torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="cuda")
+        for name, value in vars(arm).items():
+            if torch.is_tensor(value): setattr(pretended, name, like(value))
+        pretended.device = torch.device("cuda")
+        images = pretended.render(like(factors))
+        assert images.shape == (4, 3, 16, 16) and images.device.type == "cuda"
+        with pytest.raises(DataDependentOutputException): images.max().item()
 
 
 def test_the_reader_takes_the_file(tmp_path: Path):
