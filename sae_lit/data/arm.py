@@ -9,7 +9,7 @@ __all__ = ['MPI3D_FACTORS', 'ARM', 'ARM_VALUES', 'OBJECT_COLOURS', 'STRIP_COLOUR
            'held', 'camera', 'rays_from', 'project', 'seen', 'Scene', 'draw', 'stage', 'with_arm', 'object_side',
            'object_corners', 'strip_rows', 'to_bytes', 'place', 'MPI3DTwin']
 
-# %% ../../nbs/02b_arm.ipynb #f0568b69
+# %% ../../nbs/02b_arm.ipynb #aad4d599
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from fastcore.basics import patch
+from tqdm import tqdm
 
 from .datasets import ImageDataset
 from .factors import FactorSpace
@@ -181,18 +182,18 @@ def rays_from(
     d = forward[:, None, None] + grid * right[:, None, None] - grid[:, None] * up[:, None, None]
     return eye, (d / np.linalg.norm(d, axis=0)).reshape(1, 3, -1).astype(np.float32)
 
-# %% ../../nbs/02b_arm.ipynb #300cf404
+# %% ../../nbs/02b_arm.ipynb #a7c58ccf
 def project(
     points: np.ndarray,  # `[..., 3]`
     elevation: float,  # of the camera, degrees
-    resolution: int,  # pixels a side
+    resolution: int,  # pixels per side
 ) -> np.ndarray:  # row and column, `[..., 2]`
     "Where points appear in an image."
     eye, axes = camera(elevation)
     x, y, z = np.moveaxis((points - eye) @ axes.T, -1, 0)
     return np.stack([1 - y / z * DISTANCE / HALF_WIDTH, 1 + x / z * DISTANCE / HALF_WIDTH], -1) * resolution / 2
 
-# %% ../../nbs/02b_arm.ipynb #213be62b
+# %% ../../nbs/02b_arm.ipynb #954f24f3
 LAMP = np.array([-.45, .80, .55]) / np.linalg.norm([-.45, .80, .55])
 
 def seen(
@@ -203,7 +204,7 @@ def seen(
     centre: np.ndarray,  # where its origin is in each pose `[K, 3]`
     scale: float = 1.,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # pose, ray, distance and light in [0, 1] of each hit
-    "Where rays hit a solid, in several poses at once."
+    "Hits of rays on a solid, in several poses at once."
     axes, to = axes.astype(np.float32), (centre - eye).astype(np.float32)
     nearest = (to[:, None] @ d)[:, 0]
     pose, ray = np.nonzero(nearest**2 > ((to * to).sum(1) - np.float32(solid.radius * scale)**2)[:, None])
@@ -216,12 +217,12 @@ def seen(
     cosine = (normal * (axes @ LAMP).astype(np.float32).T[:, pose]).sum(0)
     return pose, ray[hit], t * np.float32(scale), .38 + .62 * np.maximum(cosine, 0)
 
-# %% ../../nbs/02b_arm.ipynb #1eb0d6fc
+# %% ../../nbs/02b_arm.ipynb #17079377
 class Scene(NamedTuple):
-    "What some poses show along their rays; parts are drawn into the arrays."
+    "Some poses as they are seen along their rays; parts are drawn into the arrays."
     eye: np.ndarray  # where the rays start `[3]`
     d: np.ndarray  # their directions `[1, 3, N]`
-    depth: np.ndarray  # distance of what is nearest `[K, N]`
+    depth: np.ndarray  # distance of the nearest surface `[K, N]`
     light: np.ndarray  # its light in [0, 1]; 0 where the strip is seen `[K, N]`
     strip: np.ndarray  # whether that is the strip, bool `[K, N]`
 
@@ -328,10 +329,11 @@ def _windows(
         drawn[pose, number, 1, ray] = light[front]
     return to_bytes(drawn, side)
 
-# %% ../../nbs/02b_arm.ipynb #7c9374ff
+# %% ../../nbs/02b_arm.ipynb #3c84739c
 def _drawn(resolution: int) -> np.ndarray:  # uint8 `[4800, bytes]`
     "All poses, each in one row: the light, the strip, and the windows of the twelve objects."
     corners, (rows, tops), poses = object_corners(resolution), strip_rows(resolution), []
+    bar = tqdm(total=120, desc=f'drawing mpi3d-twin at {resolution} pixels (once)', disable=resolution < 48)
     for top, elevation, row_of_corners in zip(tops, ARM_VALUES[3], corners):
         empty = stage(elevation, resolution * RAYS)
         for turn, at in zip(ARM_VALUES[5], row_of_corners):
@@ -339,14 +341,16 @@ def _drawn(resolution: int) -> np.ndarray:  # uint8 `[4800, bytes]`
             strip = to_bytes(scene.strip, resolution)[:, top:top + rows]
             parts = to_bytes(scene.light, resolution), strip, _windows(scene, turn, ARM_VALUES[6], at, resolution)
             poses.append(np.concatenate([part.reshape(40, -1) for part in parts], 1))
+            bar.update()
+    bar.close()
     return np.concatenate(poses)
 
-# %% ../../nbs/02b_arm.ipynb #eb743bb6
+# %% ../../nbs/02b_arm.ipynb #9c508bc1
 def place(
     windows: torch.Tensor,  # uint8 or float `[N, h, w]`
     top: torch.Tensor,  # first row of each, int64 `[N]`
     left: torch.Tensor,  # first column of each, int64 `[N]`
-    resolution: int,  # pixels a side
+    resolution: int,  # pixels per side
 ) -> torch.Tensor:  # float32 `[N, resolution, resolution]`, 0 outside
     "Windows in empty images."
     n, h, w = windows.shape
@@ -356,13 +360,13 @@ def place(
     empty = torch.zeros(n, resolution * resolution, device=top.device)
     return empty.scatter_(1, at, windows.flatten(1).float()).unflatten(1, (resolution, resolution))
 
-# %% ../../nbs/02b_arm.ipynb #31280977
+# %% ../../nbs/02b_arm.ipynb #3412ceca
 class MPI3DTwin(ImageDataset):
     "Our own rendering with MPI3D's factor grid: 1,036,800 images of a jointed arm with an object, made on the fly."
     uint8 = Shapes3DTwin.uint8
 
     def __init__(self,
-        resolution: int = 64,  # pixels a side, at least 8
+        resolution: int = 64,  # pixels per side, at least 8
     ):
         if resolution < 8: raise ValueError(f"resolution={resolution}: expected 8 or more")
         super().__init__('mpi3d-twin', (3, resolution, resolution), len(ARM), ARM)
