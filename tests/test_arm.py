@@ -122,7 +122,8 @@ def test_rendering_never_waits_for_the_device(arm: MPI3DTwin):
 def test_the_reader_takes_the_file(tmp_path: Path):
     "Written with 64 pixels, read as MPI3D, at every combination of the last two factors."
     twin = MPI3DTwin(64)
-    path = twin.write(tmp_path / "mpi3d_toy.npz", count=1600)
+    path = tmp_path / "mpi3d_toy.npz"
+    assert main(["data", "write-twin", "mpi3d-twin", str(path), "--count", "1600"]) == 0
     read = MPI3D("toy", path, grid=(1, 1, 1, 1, 1, 40, 40))
     rows = [0, 39, 40, 1599]
     assert torch.equal(read.factors(rows), twin.factors(rows))
