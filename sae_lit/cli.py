@@ -407,7 +407,7 @@ class CheckData:
 @dataclass
 class WriteTwin:
     "Write an embedded data set as a file in the published form."
-    name: Annotated[tyro.conf.Positional[Literal["shapes3d-twin", "dsprites-twin"]], tyro.conf.arg(metavar="NAME")]  # shapes3d-twin or dsprites-twin
+    name: Annotated[tyro.conf.Positional[Literal["shapes3d-twin", "dsprites-twin", "mpi3d-twin"]], tyro.conf.arg(metavar="NAME")]  # shapes3d-twin, dsprites-twin or mpi3d-twin
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")]  # the file: .h5 or .npz
     count: Annotated[int | None, default("all")] = None  # only the first pictures
 
@@ -524,6 +524,7 @@ class TrainFactorNet:
 class Demo:
     "Train SAE-12 on the embedded data within minutes, and make a page of pictures and scores."
     out: Path = Path("demo")  # folder; a demo that is there is replaced
+    data: str = "shapes3d-twin"  # name of the data set, taken at 32 pixels
     minutes: float = 3.0  # for the training; pictures and scores take about one more
     steps: Annotated[int | None, default("as many as fit into the time")] = None  # updates of the weights
     seed: int = 0  # of everything
@@ -573,8 +574,8 @@ def __call__(self: Demo) -> None:
     from sae_lit.training.fit import fit
     first = os.environ.get("RANK", "0") == "0"
     if self.minutes <= 0: raise ValueError(f"minutes={self.minutes} must be more than 0")
+    data = load_data(self.data, resolution=32)
     if first: self.clear()
-    data = load_data("shapes3d-twin", resolution=32)
     steps = self.fitting(data) if self.steps is None else self.steps
     model = build("sae-12", data.image_shape, preset="desk", seed=self.seed)
     say(f"Training SAE-12 on {data.name}: {steps:,} steps, {self.world} process(es)")

@@ -59,6 +59,7 @@ $sections
 ORIGINS = {
     "shapes3d-twin": "our own rendering, with the factor grid of 3D-Shapes (480,000 pictures, six factors); not the original data set",
     "dsprites-twin": "our own rendering, with the factor grid of dSprites (737,280 pictures, five factors); not the original data set",
+    "mpi3d-twin": "our own rendering, with the factor grid of MPI3D (1,036,800 pictures, seven factors); not the original data set",
 }
 SCALES = {"desk": "desk: a small network, trained for minutes on a CPU; not the papers' scale", "paper": "paper: the papers' network"}
 

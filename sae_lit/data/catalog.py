@@ -18,6 +18,7 @@ from typing import Callable
 import numpy as np
 import torch
 
+from .arm import ARM, MPI3DTwin
 from .datasets import ArrayDataset, ImageDataset, check_values
 from .factors import FactorSpace
 from .files import Digits, DSprites, ImageFolder, Shapes3D
@@ -30,6 +31,7 @@ from .twins import DSPRITES, SHAPES3D, DSpritesTwin, Shapes3DTwin
 DATA: dict[str, Callable[..., ImageDataset]] = {
     'shapes3d-twin': Shapes3DTwin,
     'dsprites-twin': DSpritesTwin,
+    'mpi3d-twin': MPI3DTwin,
     'digits': Digits,
     'shapes3d': Shapes3D,
     'dsprites': DSprites,
@@ -125,6 +127,7 @@ def _mpi3d(variant: str) -> Card:
 CARDS: dict[str, Card] = {
     'shapes3d-twin': Card(len(SHAPES3D), (3, 64, 64), SHAPES3D),
     'dsprites-twin': Card(len(DSPRITES), (1, 64, 64), DSPRITES),
+    'mpi3d-twin': Card(len(ARM), (3, 64, 64), ARM),
     'digits': Card(1797, (1, 8, 8), FactorSpace(['digit'], [10]), 'in scikit-learn', 'https://archive.ics.uci.edu/dataset/80'),
     'shapes3d': Card(len(SHAPES3D), (3, 64, 64), SHAPES3D, Shapes3D.filename, Shapes3D.page, 'Apache 2.0', '0.3 GB'),
     'dsprites': Card(len(DSPRITES), (1, 64, 64), DSPRITES, DSprites.filename, DSprites.page, 'Apache 2.0'),
