@@ -364,6 +364,7 @@ def place(
 class MPI3DTwin(ImageDataset):
     "Our own rendering with MPI3D's factor grid: 1,036,800 images of a jointed arm with an object, made on the fly."
     uint8 = Shapes3DTwin.uint8
+    resident = True
 
     def __init__(self,
         resolution: int = 64,  # pixels per side, at least 8
@@ -408,7 +409,7 @@ def render(self: MPI3DTwin,
     return (behind * (1 - share / 255) + light * of_object).clamp_(max=1)
 
 @patch
-def _read(self: MPI3DTwin, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.to_factors(rows))
+def _read(self: MPI3DTwin, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.digits(rows))
 
 # %% ../../nbs/02b_arm.ipynb #67103f25
 @patch
