@@ -4,20 +4,25 @@
 
 # %% auto #0
 __all__ = ['KEPT', 'Measure', 'MEASURES', 'SNAPSHOT', 'evaluation', 'votes', 'responses', 'order', 'controls', 'tripod',
-           'alignment', 'holder', 'measured', 'marks', 'snapshot', 'code_sample', 'informed']
+           'alignment', 'holder', 'measured', 'code_sample', 'informed', 'marks', 'snapshot', 'Curve']
 
 # %% ../../nbs/80b_measures.ipynb #b496ab15
+import json
 import math
+import time
+from pathlib import Path
 from typing import Callable
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..alignment.perturb import Changed, Perturbed
 from ..alignment.perturb import load as load_perturbed
 from ..alignment.polarized import active_units, posterior
 from ..data.datasets import ImageDataset
+from ..data.disk import atomically
 from ..metrics.dci import dci
 from ..metrics.evaluation import evaluate, fidelity_scores, reconstruction_scores
 from ..metrics.fidelity import fidelity, samples, test_pictures
@@ -29,6 +34,7 @@ from ..metrics.votes import beta_vae_score, factor_vae_score
 from ..models.codes import device_of, encode, encode_at, evaluating
 from ..nets.bottlenecks import Gaussian
 from ..sampling.samplers import BankSampler, GaussianSampler, MixtureSampler
+from ..training.runs import Run
 
 # %% ../../nbs/80b_measures.ipynb #c6a8dc86
 KEPT = ("mse", "bce", "bce_above_entropy", "ffd_reconstructions", "ffd_hybrid", "ffd_prior", "active", "mig", "modularity", "sap", "irs", "explicitness",
@@ -175,6 +181,30 @@ def measured(
         raise ValueError(f"{', '.join(bad)}: expected finite numbers; look at the model, or leave this score out of the measure")
     return scores
 
+# %% ../../nbs/80b_measures.ipynb #a40ec7a5
+def code_sample(
+    model: nn.Module,  # trained
+    data: ImageDataset,
+    n: int = 10_000,  # at most; fewer where the data has fewer
+    seed: int = 0,  # which images
+) -> dict[str, Tensor]:  # "index" int64 [n], "codes" float32 [n, D], with factors "factors" int64 [n, F]; on the CPU
+    "Codes of images from all of the data, with their factors."
+    index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
+    kept = {"index": index, "codes": encode_at(model, data, index).float().cpu().contiguous()}
+    if data.factor_space is None: return kept
+    return kept | {"factors": data.factors(index).cpu().contiguous()}
+
+# %% ../../nbs/80b_measures.ipynb #00e0c490
+def informed(
+    kept: dict[str, Tensor],  # from `code_sample`, with factors
+    names: list[str],  # of the factors
+) -> dict[str, list]:  # ready for JSON
+    "Mutual information of each latent (a row) with each factor (a column), and the entropy of each factor; nats, plug-in, 20 bins"
+    codes, factors = kept["codes"], kept["factors"]
+    entropies = np.diag(mutual_information(factors, factors, bins=int(factors.max()) + 1))
+    nats = mutual_information(codes, factors)
+    return {"codes": len(codes), "factors": list(names), "entropies": entropies.round(5).tolist(), "nats": nats.round(5).tolist()}
+
 # %% ../../nbs/80b_measures.ipynb #d5d3bf2f
 def marks(
     steps: int,  # of the whole training, at least 1
@@ -206,26 +236,43 @@ def snapshot(
     shares = {name: getattr(found, name) for name in ("disentanglement", "completeness", "informativeness")}
     return scores | {"mig": mig(kept["codes"], kept["factors"])} | shares
 
-# %% ../../nbs/80b_measures.ipynb #a40ec7a5
-def code_sample(
-    model: nn.Module,  # trained
-    data: ImageDataset,
-    n: int = 10_000,  # at most; fewer where the data has fewer
-    seed: int = 0,  # which images
-) -> dict[str, Tensor]:  # "index" int64 [n], "codes" float32 [n, D], with factors "factors" int64 [n, F]; on the CPU
-    "Codes of images from all of the data, with their factors."
-    index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
-    kept = {"index": index, "codes": encode_at(model, data, index).float().cpu().contiguous()}
-    if data.factor_space is None: return kept
-    return kept | {"factors": data.factors(index).cpu().contiguous()}
+# %% ../../nbs/80b_measures.ipynb #7d002c26
+class Curve:
+    "A callback of `fit` that scores a model along its training and adds up the time, both in `curve.json` of the run folder"
+    def __init__(self,
+        folder: Path,  # of the run; made just before the training starts or is resumed
+        data: ImageDataset,
+        points: int = 8,  # of the curve, as for `marks`
+        **sizes: int,  # of the samples, as for `snapshot`
+    ):
+        self.path, self.data, self.points, self.sizes = Path(folder) / "curve.json", data, points, SNAPSHOT | sizes
+        self.noted = json.loads(self.path.read_text()) if self.path.is_file() else {"clock": {}, "scores": {}}
+        for checkpoint in self.path.parent.glob("checkpoints/step-*.safetensors"):
+            if str(int(checkpoint.stem[5:])) not in self.noted["clock"]: checkpoint.unlink()
+        self.spent, self.since = None, self.clock()
 
-# %% ../../nbs/80b_measures.ipynb #00e0c490
-def informed(
-    kept: dict[str, Tensor],  # from `code_sample`, with factors
-    names: list[str],  # of the factors
-) -> dict[str, list]:  # ready for JSON
-    "Mutual information of each latent (a row) with each factor (a column), and the entropy of each factor; nats, plug-in, 20 bins"
-    codes, factors = kept["codes"], kept["factors"]
-    entropies = np.diag(mutual_information(factors, factors, bins=int(factors.max()) + 1))
-    nats = mutual_information(codes, factors)
-    return {"codes": len(codes), "factors": list(names), "entropies": entropies.round(5).tolist(), "nats": nats.round(5).tolist()}
+    def clock(self) -> np.ndarray:
+        "Seconds of this process on the processor, and seconds of the clock on the wall"
+        return np.array([time.process_time(), time.perf_counter()])
+
+# %% ../../nbs/80b_measures.ipynb #cc3a2678
+@patch
+def __call__(self: Curve, run: Run, step: int) -> None:
+    "After each step: keep time, and score where a mark is due"
+    if self.spent is None: self.spent = np.array(self.noted["clock"].get(str(step - 1), [0., 0.]))
+    recipe = run.config["recipe"]
+    due = step in marks(recipe["steps"], self.points) and str(step) not in self.noted["scores"]
+    if not due and step % recipe["checkpoint_every"] and step < recipe["steps"]: return
+    self.spent = self.spent + self.clock() - self.since
+    if due: self.noted["scores"][str(step)] = measured(snapshot, run.model, self.data, 0, **self.sizes)
+    self.noted["clock"][str(step)] = self.spent.round(3).tolist()
+    atomically(self.path, lambda temporary: temporary.write_text(json.dumps(self.noted)))
+    self.since = self.clock()
+
+@patch
+def told(self: Curve,
+    step: int,  # a mark, or the last step
+) -> dict[str, float]:
+    "Seconds up to that step, over all attempts and without the scoring, and the scores there"
+    cpu, wall = self.noted["clock"][str(step)]
+    return {"step": step, "cpu_seconds": cpu, "seconds": wall, **self.noted["scores"].get(str(step), {})}
