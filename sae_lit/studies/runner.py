@@ -36,7 +36,7 @@ from ..data.catalog import load_data
 from ..data.disk import atomically
 from ..models.codes import device_of
 from ..models.zoo import build, load_model
-from .grids import STUDIES, Cell, Study, find, named, nearest
+from .grids import Cell, Study, find
 from .measures import MEASURES, Curve, Measure, circumstances, code_sample, informed, marks, measured
 from ..training.fit import fit
 
