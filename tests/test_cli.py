@@ -108,10 +108,12 @@ MISTAKES = {  # words, and what the error must name
     "demo --minutes 0 --processes 1": "minutes=0",
     "data check nothing": "unknown data set 'nothing'",
     "bench nothing": "unknown benchmark 'nothing'",
-    "study": "which study? Known are smoke",
+    "study": "which study? Name a file, or one of ctp-across",
     "study smoek": "unknown study 'smoek'; did you mean smoke",
+    "study nowhere.toml": "nowhere.toml",
+    "study FILE.toml": "FILE.toml: models is None; expected a list of names",
     "study smoke --workers 0": "workers=0",
-    "study smoke --address 192.0.2.1:6379": "loky runs on this machine only",
+    "study smoke --address 192.0.2.1:6379": "it needs backend='ray'",
     "study smoke --results FILE/there": "FILE/there",
     "study smoke --table": "ae-digits-0 (not run)",
     "study smoek --table": "did you mean smoke",
@@ -124,7 +126,7 @@ MISTAKES = {  # words, and what the error must name
 def test_mistake(words: str, finished: Path, tmp_path: Path, monkeypatch, capsys):
     "Exit code 2, and one line that names the value and what was expected; nothing is left behind."
     monkeypatch.chdir(tmp_path)
-    Path("EMPTY").mkdir(); Path("FILE").touch()
+    Path("EMPTY").mkdir(); Path("FILE").touch(); Path("FILE.toml").touch()
     Path("STRANGE").mkdir(); Path("STRANGE/config.json").write_text("[]")
     Path("BROKEN").mkdir(); shutil.copy(finished/"config.json", "BROKEN")
     Path("RUN").symlink_to(finished)

@@ -23,7 +23,7 @@ from sae_lit.studies.runner import on_this_machine, read
 from tests.conftest import ROOT
 
 SMALL = Study("small", named("ae", "sae-2"), {"digits": {"resolution": 8}}, seeds=(0, 1), recipe={"steps": 60, "batch_size": 16, "checkpoint_every": 5},
-              measures={"evaluation": {"n": 200, "n_test": 100}}, points=3)
+              measures={"evaluation": {"n": 200, "n_test": 100}}, points=2)
 TINY = replace(SMALL, name="tiny", models=named("ae"), recipe={"steps": 5, "batch_size": 16}, points=1)
 PROGRAM = "from tests.test_studies import *; run_study({study}, 'runs', 'results', workers={workers})"
 

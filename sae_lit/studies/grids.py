@@ -67,7 +67,7 @@ def cells(self: Study) -> list[Cell]:
                 found.append(Cell(self.name, model, data, seed, json.loads(json.dumps(asked))))
     return found
 
-# %% ../../nbs/80d_grids.ipynb #c511bb4a
+# %% ../../nbs/80d_grids.ipynb #350011ce
 def named(*names: str) -> dict[str, dict]:
     "Models or data sets of the catalogue as they are"
     return {name: {} for name in names}
@@ -83,7 +83,7 @@ def read_study(
         raise ValueError(f"{path} is no TOML: {e}; studies/smoke.toml is a short example") from None
     for entry in content:
         if entry not in known: raise ValueError(f"{path}: unknown entry {entry!r}; {nearest(entry, known)}")
-    for entry in {"models", "data"} | content.keys() & {"measures"}:
+    for entry in ("models", "data", *(["measures"] if "measures" in content else [])):
         content[entry] = labelled(content.get(entry), f"{path}: {entry}")
     return Study(path.stem, **content | {"seeds": tuple(content.get("seeds", Study.seeds))})
 

@@ -293,7 +293,7 @@ def on_ray(
     try:
         needs = {"num_cpus": 1, "num_gpus": int(device == "cuda"), "max_retries": 2, "scheduling_strategy": "SPREAD"}
         task = ray.remote(**needs)(lambda job: job())
-        left = {task.remote(job): job for job in jobs}
+        left = {task.options(name=job.cell.key).remote(job): job for job in jobs}
         while left:
             (ended,), _ = ray.wait(list(left))
             job = left.pop(ended)
