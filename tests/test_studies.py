@@ -215,7 +215,7 @@ def test_a_lost_model_is_trained_again(tmp_path: Path):
 def test_a_worker_of_another_version_does_not_work(tmp_path: Path):
     job, = runner.Stored(replace(TINY, seeds=(0,)), tmp_path/"results").plan(tmp_path/"runs", MEASURES, "cpu", None)
     failed = replace(job, versions=(99, 1))()
-    assert "install the same on all machines" in failed["start"] and not list(tmp_path.glob("results/tiny/*.json")) and job.failure.exists()
+    assert "install the same everywhere" in failed["start"] and not list(tmp_path.glob("results/tiny/*.json")) and job.failure.exists()
 
 
 def test_no_process_outlives_a_study_that_is_given_up(tmp_path: Path):

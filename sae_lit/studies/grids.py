@@ -24,7 +24,7 @@ from ..models.zoo import MODELS
 from .measures import Measure
 from ..training.fit import recipe_for
 
-# %% ../../nbs/80d_grids.ipynb #ee44b46b
+# %% ../../nbs/80d_grids.ipynb #b7b4c78c
 @dataclass(frozen=True)
 class Study:
     "A grid of runs: every model on every data set with every seed, under one preset and one recipe."
@@ -34,7 +34,7 @@ class Study:
     seeds: tuple[int, ...] = (0, 1, 2)
     preset: str = "desk"
     recipe: dict = field(default_factory=dict)  # options of `fit`, the same for all runs
-    measures: dict[str, dict] = field(default_factory=lambda: {"evaluation": {}})  # name in `MEASURES`: its options
+    measures: dict[str, dict] = field(default_factory=lambda: {"evaluation": {}})  # name: its options
     points: int = 8  # of the learning curve; 0 for none
     keep: str = "runs/studies"  # folder for weights and codes
     about: str = ""  # one line
@@ -54,7 +54,7 @@ def key(self: Cell) -> str:
     "The name of the run, and of its files"
     return f"{self.model}-{self.data}-{self.seed}"
 
-# %% ../../nbs/80d_grids.ipynb #2ca228d1
+# %% ../../nbs/80d_grids.ipynb #2719d781
 @patch
 def cells(self: Study) -> list[Cell]:
     "All runs, one seed after another, so that a study that is under way already has every model"
@@ -63,11 +63,12 @@ def cells(self: Study) -> list[Cell]:
         for data, source in self.data.items():
             for model, options in self.models.items():
                 network = {"name": model, "preset": self.preset, **options}
-                asked = {"build": network, "load_data": {"name": data, **source}, "fit": self.recipe, "seed": seed}
+                world = {"name": data, **source}
+                asked = {"build": network, "load_data": world, "fit": self.recipe, "seed": seed}
                 found.append(Cell(self.name, model, data, seed, json.loads(json.dumps(asked))))
     return found
 
-# %% ../../nbs/80d_grids.ipynb #350011ce
+# %% ../../nbs/80d_grids.ipynb #16ea4aba
 def named(*names: str) -> dict[str, dict]:
     "Models or data sets of the catalogue as they are"
     return {name: {} for name in names}
@@ -75,7 +76,7 @@ def named(*names: str) -> dict[str, dict]:
 def read_study(
     path: str | Path,  # of a TOML file; its name, without the ending, is the study's
 ) -> Study:
-    "A study from its file. Raises FileNotFoundError, and ValueError for what is no TOML, or no entry of a `Study`."
+    "A study from its file. Raises FileNotFoundError, and ValueError for no TOML or no entry of `Study`."
     path, known = Path(path), [entry.name for entry in fields(Study) if entry.name != "name"]
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -105,14 +106,15 @@ def nearest(
     near = difflib.get_close_matches(name, known, n=3, cutoff=.4)
     return (f"did you mean {' or '.join(near)}? " if near else "") + f"Known are {', '.join(known)}"
 
-# %% ../../nbs/80d_grids.ipynb #7431635c
+# %% ../../nbs/80d_grids.ipynb #2232fb50
 class Shelf(Mapping):
     "The studies of the nearest folder `studies`, by name; each is read when asked for"
     def files(self) -> dict[str, Path]:
         "Name and file of each: in the working directory, the nearest folder above it, or the checkout"
         here = Path.cwd()
         for folder in (here, *here.parents, Path(sae_lit.__file__).parents[1]):
-            if found := sorted((folder / "studies").glob("*.toml")): return {path.stem: path for path in found}
+            found = sorted((folder / "studies").glob("*.toml"))
+            if found: return {path.stem: path for path in found}
         return {}
 
     def __getitem__(self, name: str) -> Study: return read_study(self.files()[name])
@@ -123,17 +125,18 @@ class Shelf(Mapping):
 
 STUDIES = Shelf()
 
-# %% ../../nbs/80d_grids.ipynb #b88b6c87
+# %% ../../nbs/80d_grids.ipynb #62e129c0
 def find(
     study: Study | str | Path,  # or its file (PATH.toml), or the name of one in `STUDIES`
 ) -> Study:
     "A study. Raises ValueError for an unknown name, and as `read_study` does."
     if isinstance(study, Study): return study
     if Path(study).suffix == ".toml": return read_study(study)
-    if study not in STUDIES: raise ValueError(f"unknown study {str(study)!r}; {nearest(str(study), list(STUDIES))}")
+    if study not in STUDIES:
+        raise ValueError(f"unknown study {str(study)!r}; {nearest(str(study), list(STUDIES))}")
     return STUDIES[study]
 
-# %% ../../nbs/80d_grids.ipynb #24606fb1
+# %% ../../nbs/80d_grids.ipynb #cbb19fa4
 def check_data_name(
     name: str,  # as `load_data` takes it
     options: dict,
@@ -145,15 +148,15 @@ def check_data_name(
     if clean not in DATA and not clean.startswith("folder:"):
         raise ValueError(f"study {study!r}: unknown data set {clean!r}; {nearest(clean, list(DATA))}")
     if kind == "perturbed" and not {"file", "digest"} <= options.keys():
-        raise ValueError(f"study {study!r}: {name!r} needs file=... and digest=..., so that a changed file is noticed; "
-                         "both are in `loaded_as` of the saved perturbation")
+        raise ValueError(f"study {study!r}: {name!r} needs file=... and digest=..., so that a changed file "
+                         "is noticed; both are in `loaded_as` of the saved perturbation")
 
-# %% ../../nbs/80d_grids.ipynb #8830078d
+# %% ../../nbs/80d_grids.ipynb #08ffd9db
 @patch
 def check(self: Study,
     measures: dict[str, Measure],  # that may be asked
 ) -> Study:
-    "Itself; `ValueError` for labels that are no file names, empty or doubled entries, unknown names and options"
+    "Itself; `ValueError` for labels that are no file names, for empty or doubled entries, and unknown names"
     told, keys = f"study {self.name!r}", [cell.key for cell in self.cells()]
     if not keys: raise ValueError(f"{told} has no runs: expected at least one model, data set and seed")
     if double := sorted({key for key in keys if keys.count(key) > 1}):
@@ -163,10 +166,12 @@ def check(self: Study,
             raise ValueError(f"label {label!r} is no file name: expected letters, digits and + . = - _ only")
     for cell in self.cells():
         model, source = cell.asked["build"]["name"], cell.asked["load_data"]
-        if model not in MODELS: raise ValueError(f"{told}: unknown model {model!r}; {nearest(model, list(MODELS))}")
+        if model not in MODELS:
+            raise ValueError(f"{told}: unknown model {model!r}; {nearest(model, list(MODELS))}")
         check_data_name(source["name"], source, self.name)
     for name in self.measures:
-        if name not in measures: raise ValueError(f"{told}: unknown measure {name!r}; {nearest(name, list(measures))}")
+        if name not in measures:
+            raise ValueError(f"{told}: unknown measure {name!r}; {nearest(name, list(measures))}")
     if "seed" in self.recipe: raise ValueError(f"{told}: the recipe has a seed; give the study seeds = [...]")
     recipe_for(SimpleNamespace(spec=None), self.recipe)
     return self

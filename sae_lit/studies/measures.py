@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KEPT', 'Measure', 'MEASURES', 'LIBRARIES', 'SNAPSHOT', 'evaluation', 'votes', 'responses', 'order', 'controls',
-           'tripod', 'alignment', 'holder', 'measured', 'code_sample', 'informed', 'circumstances', 'marks', 'snapshot',
-           'Curve']
+           'tripod', 'alignment', 'holder', 'measured', 'code_sample', 'informed', 'circumstances', 'alone', 'marks',
+           'snapshot', 'Curve']
 
 # %% ../../nbs/80b_measures.ipynb #b496ab15
 import json
@@ -14,6 +14,8 @@ import os
 import platform
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Callable
@@ -21,6 +23,7 @@ from typing import Callable
 import numpy as np
 import torch
 from fastcore.basics import patch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from ..alignment.perturb import Changed, Perturbed
@@ -186,31 +189,32 @@ def measured(
         raise ValueError(f"{', '.join(bad)}: expected finite numbers; look at the model, or leave this score out of the measure")
     return scores
 
-# %% ../../nbs/80b_measures.ipynb #a40ec7a5
+# %% ../../nbs/80b_measures.ipynb #698e3342
 def code_sample(
     model: nn.Module,  # trained
     data: ImageDataset,
     n: int = 10_000,  # at most; fewer where the data has fewer
     seed: int = 0,  # which images
-) -> dict[str, Tensor]:  # "index" int64 [n], "codes" float32 [n, D], with factors "factors" int64 [n, F]; on the CPU
+) -> dict[str, Tensor]:  # on the CPU: "index" int64 [n], "codes" float32 [n, D], and "factors" int64 [n, F]
     "Codes of images from all of the data, with their factors."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     kept = {"index": index, "codes": encode_at(model, data, index).float().cpu().contiguous()}
     if data.factor_space is None: return kept
     return kept | {"factors": data.factors(index).cpu().contiguous()}
 
-# %% ../../nbs/80b_measures.ipynb #00e0c490
+# %% ../../nbs/80b_measures.ipynb #993cb2b2
 def informed(
     kept: dict[str, Tensor],  # from `code_sample`, with factors
     names: list[str],  # of the factors
 ) -> dict[str, list]:  # ready for JSON
-    "Mutual information of each latent (a row) with each factor (a column), and the entropy of each factor; nats, plug-in, 20 bins"
+    "Information that each latent (row) has about each factor (column), and the factors' entropies; nats"
     codes, factors = kept["codes"], kept["factors"]
     entropies = np.diag(mutual_information(factors, factors, bins=int(factors.max()) + 1))
     nats = mutual_information(codes, factors)
-    return {"codes": len(codes), "factors": list(names), "entropies": entropies.round(5).tolist(), "nats": nats.round(5).tolist()}
+    tables = {"entropies": entropies.round(5).tolist(), "nats": nats.round(5).tolist()}
+    return {"codes": len(codes), "factors": list(names), **tables}
 
-# %% ../../nbs/80b_measures.ipynb #8aa691c5
+# %% ../../nbs/80b_measures.ipynb #d5acfad7
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "accelerate", "joblib", "sae_lit")
 
 def circumstances(
@@ -219,11 +223,22 @@ def circumstances(
     "The date, the kind of machine with threads and device, the versions of Python and libraries"
     info = Path("/proc/cpuinfo")
     kinds = re.findall(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else []
-    where = {"system": f"{platform.system()} {platform.machine()}", "cpu": kinds[0] if kinds else platform.processor(),
-             "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": device.type}
+    where = {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(),
+             "cpu": kinds[0] if kinds else platform.processor(),
+             "threads": torch.get_num_threads(), "device": device.type}
     if device.type == "cuda": where["gpu"] = torch.cuda.get_device_name(device)
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
     return {"date": time.strftime("%Y-%m-%d"), "where": where, "versions": versions}
+
+# %% ../../nbs/80b_measures.ipynb #3381f083
+@contextmanager
+def alone() -> Iterator[None]:
+    "One thread, and the random state as it was afterwards"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), torch.random.fork_rng(devices=[]): yield
+    finally: torch.set_num_threads(threads)
 
 # %% ../../nbs/80b_measures.ipynb #d5d3bf2f
 def marks(
@@ -233,17 +248,17 @@ def marks(
     "Steps to score: the last one, half of it, a quarter, ...; fewer than `points` in a short training"
     return sorted({max(1, steps // 2 ** i) for i in range(points)})
 
-# %% ../../nbs/80b_measures.ipynb #73efd6fd
+# %% ../../nbs/80b_measures.ipynb #160eb448
 SNAPSHOT: dict[str, int] = {"codes": 2000, "images": 1000}  # sample sizes along the training
 
 def snapshot(
-    model: nn.Module,  # at any moment of its training; neither its mode nor the random state matters afterwards
+    model: nn.Module,  # at any moment of its training; it stays as it is
     data: ImageDataset,
     seed: int = 0,  # which images, and of the classifiers
     codes: int = SNAPSHOT["codes"],  # for MIG and DCI
     images: int = SNAPSHOT["images"],  # of the validation part for the errors; of the test part for each FFD
 ) -> dict[str, float]:  # "val_mse", "val_bce_above_entropy"; for images FFD; with factors MIG and DCI
-    "Validation errors, FFD of reconstructions and samples, MIG, and DCI by `forest-all`, in seconds. Raises what these raise."
+    "Validation errors, FFD of reconstructions and samples, MIG, and DCI by `forest-all`, in seconds"
     val = data.part("val")
     shown = torch.randperm(len(val), generator=torch.Generator().manual_seed(seed))[:images]
     errors = reconstruction_scores(model, val, shown)
@@ -256,16 +271,17 @@ def snapshot(
     shares = {name: getattr(found, name) for name in ("disentanglement", "completeness", "informativeness")}
     return scores | {"mig": mig(kept["codes"], kept["factors"])} | shares
 
-# %% ../../nbs/80b_measures.ipynb #7d002c26
+# %% ../../nbs/80b_measures.ipynb #255bdd87
 class Curve:
-    "A callback of `fit` that scores a model along its training and adds up the time, both in `curve.json` of the run folder"
+    "A callback of `fit` that scores a model along its training and adds up the time, in `curve.json`"
     def __init__(self,
         folder: Path,  # of the run; made just before the training starts or is resumed
         data: ImageDataset,
         points: int = 8,  # of the curve, as for `marks`
         **sizes: int,  # of the samples, as for `snapshot`
     ):
-        self.path, self.data, self.points, self.sizes = Path(folder) / "curve.json", data, points, SNAPSHOT | sizes
+        self.path, self.data = Path(folder) / "curve.json", data
+        self.points, self.sizes = points, SNAPSHOT | sizes
         self.noted = json.loads(self.path.read_text()) if self.path.is_file() else {"clock": {}, "scores": {}}
         for checkpoint in self.path.parent.glob("checkpoints/step-*.safetensors"):
             if str(int(checkpoint.stem[5:])) not in self.noted["clock"]: checkpoint.unlink()
@@ -275,7 +291,7 @@ class Curve:
         "Seconds of this process on the processor, and seconds of the clock on the wall"
         return np.array([time.process_time(), time.perf_counter()])
 
-# %% ../../nbs/80b_measures.ipynb #6b28e760
+# %% ../../nbs/80b_measures.ipynb #823f8427
 @patch
 def __call__(self: Curve, run: Run, step: int) -> None:
     "After each step: keep time, and score where a mark is due"
@@ -298,5 +314,5 @@ def told(self: Curve,
 
 @patch
 def seconds(self: Curve, step: int) -> dict[str, float]:
-    "Seconds of training up to a step, over all attempts and without the scoring: of the processor, and on the wall"
+    "Seconds up to a step, over all attempts, without the scoring: of the processor, and on the wall"
     return dict(zip(("cpu_seconds", "seconds"), self.noted["clock"][str(step)]))
