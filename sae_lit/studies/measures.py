@@ -248,8 +248,8 @@ def marks(
     "Steps to score: the last one, half of it, a quarter, ...; fewer than `points` in a short training"
     return sorted({max(1, steps // 2 ** i) for i in range(points)})
 
-# %% ../../nbs/80b_measures.ipynb #160eb448
-SNAPSHOT: dict[str, int] = {"codes": 2000, "images": 1000}  # sample sizes along the training
+# %% ../../nbs/80b_measures.ipynb #d8a5eaa1
+SNAPSHOT: dict[str, int | str] = {"codes": 2000, "images": 1000, "dci_model": "fast"}  # along the training
 
 def snapshot(
     model: nn.Module,  # at any moment of its training; it stays as it is
@@ -257,8 +257,9 @@ def snapshot(
     seed: int = 0,  # which images, and of the classifiers
     codes: int = SNAPSHOT["codes"],  # for MIG and DCI
     images: int = SNAPSHOT["images"],  # of the validation part for the errors; of the test part for each FFD
+    dci_model: str = SNAPSHOT["dci_model"],  # which classifiers, as for `dci`
 ) -> dict[str, float]:  # "val_mse", "val_bce_above_entropy"; for images FFD; with factors MIG and DCI
-    "Validation errors, FFD of reconstructions and samples, MIG, and DCI by `forest-all`, in seconds"
+    "Validation errors, FFD of reconstructions and samples, MIG and DCI"
     val = data.part("val")
     shown = torch.randperm(len(val), generator=torch.Generator().manual_seed(seed))[:images]
     errors = reconstruction_scores(model, val, shown)
@@ -267,18 +268,18 @@ def snapshot(
     scores |= {name: value for name, value in distances.items() if name.startswith("ffd")}
     if data.factor_space is None: return scores
     kept = code_sample(model, data, codes, seed)
-    found = dci(kept["codes"], kept["factors"], seed=seed, model="forest-all")
+    found = dci(kept["codes"], kept["factors"], seed=seed, model=dci_model)
     shares = {name: getattr(found, name) for name in ("disentanglement", "completeness", "informativeness")}
     return scores | {"mig": mig(kept["codes"], kept["factors"])} | shares
 
-# %% ../../nbs/80b_measures.ipynb #255bdd87
+# %% ../../nbs/80b_measures.ipynb #e552f3f9
 class Curve:
     "A callback of `fit` that scores a model along its training and adds up the time, in `curve.json`"
     def __init__(self,
         folder: Path,  # of the run; made just before the training starts or is resumed
         data: ImageDataset,
         points: int = 8,  # of the curve, as for `marks`
-        **sizes: int,  # of the samples, as for `snapshot`
+        **sizes: int | str,  # as for `snapshot`: codes, images, dci_model
     ):
         self.path, self.data = Path(folder) / "curve.json", data
         self.points, self.sizes = points, SNAPSHOT | sizes
