@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Callable
 
+# %% ../../nbs/80b_measures.ipynb #04e9a52c
 import numpy as np
 import torch
 from fastcore.basics import patch
@@ -39,6 +40,8 @@ from ..metrics.information import discretise, mig, mutual_information
 from ..metrics.order import home_variable, nonlinearity, order_correlation
 from ..metrics.responses import causal_disentanglement, conditioned_responses, hybrid_risk, relative_responses, response_matrix, unused_latents
 from ..metrics.votes import beta_vae_score, factor_vae_score
+
+# %% ../../nbs/80b_measures.ipynb #f52142f6
 from ..models.codes import device_of, encode, encode_at, evaluating
 from ..nets.bottlenecks import Gaussian
 from ..sampling.samplers import BankSampler, GaussianSampler, MixtureSampler
