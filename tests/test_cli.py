@@ -258,6 +258,30 @@ def test_study(tmp_path: Path, monkeypatch, capsys):
     assert "INCOMPLETE, 1 of 4 runs" in capsys.readouterr().out
 
 
+def test_study_of_ones_own(tmp_path: Path, monkeypatch, capsys):
+    "A file in the folder `studies` of a project is listed, and runs by its path and by its name."
+    monkeypatch.chdir(tmp_path)
+    Path("studies").mkdir(); Path("src").mkdir()
+    Path("studies/mine.toml").write_text("""
+about = "how small can a study be"
+models = ["ae"]
+seeds = [7]
+points = 1
+recipe = {steps = 2, batch_size = 4}
+measures = {responses = {n = 5}}
+keep = "kept"
+data = {digits = {resolution = 8}}
+""")
+    assert main("study studies/mine.toml --workers 1".split()) == 0
+    assert "1 of 1 runs are in runs/results/mine" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("kept/mine/ae-digits-7-*/model/model.safetensors"))) == 1
+    assert main(["study", "--list"]) == 0
+    assert capsys.readouterr().out == "mine: how small can a study be; 1 of 1 runs done\n"
+    monkeypatch.chdir(tmp_path/"src")
+    assert main("study mine --table --results ../runs/results".split()) == 0
+    assert "unused" in capsys.readouterr().out
+
+
 def test_demo(tmp_path: Path):
     "Two processes, few steps: every file, a page that needs no other, and a last line that says where to look."
     said = command(SAE_LIT, "demo", "--steps", "30", "--processes", "2", cwd=tmp_path)

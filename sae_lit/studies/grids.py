@@ -113,8 +113,8 @@ class Shelf(Mapping):
         "Name and file of each: in the working directory, the nearest folder above it, or the checkout"
         here = Path.cwd()
         for folder in (here, *here.parents, Path(sae_lit.__file__).parents[1]):
-            found = sorted((folder / "studies").glob("*.toml"))
-            if found: return {path.stem: path for path in found}
+            found = {path.stem: path for path in (folder / "studies").glob("*.toml")}
+            if found: return dict(sorted(found.items()))
         return {}
 
     def __getitem__(self, name: str) -> Study: return read_study(self.files()[name])
