@@ -491,7 +491,9 @@ def __call__(self: RunStudy) -> None:
     from sae_lit.studies.ledger import table
     from sae_lit.studies.grids import STUDIES, find
     from sae_lit.studies.runner import Stored, run_study
-    if self.list: return say("\n".join(f"{name}: {study.about}; {len(Stored(study, self.results).records)} of {len(study.cells())} runs done" for name, study in STUDIES.items()))
+    if self.list:
+        for name, study in STUDIES.items(): say(f"{name}: {study.about}; {len(Stored(study, self.results).records)} of {len(study.cells())} runs done")
+        return None if STUDIES else say("no folder `studies` with a TOML file here or above")
     if self.file is None: raise ValueError(f"which study? Name a file, or one of {', '.join(STUDIES)}; --list tells more")
     if self.table: return say(table(self.file, self.results, self.incomplete).markdown(self.scores))
     study = find(self.file)
