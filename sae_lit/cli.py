@@ -471,15 +471,15 @@ class Data:
 class RunStudy:
     """Do what is missing of a study, a grid of runs. After an interruption the same command goes on.
 
-    Each run leaves a record, a small JSON file; `sae-lit study NAME --table` shows what they say, `sae-lit study --list` the names."""
-    name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME]")] = None  # which study
+    Each run leaves a record, a small JSON file; `sae-lit study FILE --table` shows what they say, `sae-lit study --list` which there are in the folder `studies`."""
+    file: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[FILE]")] = None  # studies/NAME.toml, or NAME alone
     workers: int = field(default_factory=lambda: min(2, cores()))  # processes side by side, of one thread each
-    backend: Literal["loky", "ray", "dask"] = "loky"  # loky: this machine; ray, dask: a cluster whose machines share a disk
+    backend: Literal["local", "ray"] = "local"  # local: this machine; ray: a cluster whose machines share a disk
     address: Annotated[str | None, default("one of this machine's own")] = None  # of the cluster
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
-    out: Path = Path("runs/studies")  # folder for the run folders
+    out: Annotated[Path | None, default("the study's own, else runs/studies")] = None  # folder for the run folders
     results: Path = Path("runs/results")  # folder for the records
-    redo: Annotated[Literal["scores", "all"] | None, default("nothing")] = None  # scores: measure again what older code measured; all: also train again
+    redo: Annotated[Literal["scores", "all"] | None, default("nothing")] = None  # scores: measure again what another version measured; all: also train again
     table: bool = False  # run nothing, show the table
     scores: tuple[str, ...] = ()  # with --table: only these columns
     incomplete: bool = False  # with --table: also if runs are missing
@@ -489,14 +489,17 @@ class RunStudy:
 @patch
 def __call__(self: RunStudy) -> None:
     from sae_lit.studies.ledger import table
-    from sae_lit.studies.runner import STUDIES, Stored, find, run_study
-    if self.list: return say("\n".join(f"{name}: {study.about}; {len(Stored(study, self.results).records)} of {len(study.cells())} runs done" for name, study in STUDIES.items()))
-    if self.name is None: raise ValueError(f"which study? Known are {', '.join(STUDIES)}; --list tells more")
-    if self.table: return say(table(self.name, self.results, self.incomplete).markdown(self.scores))
-    study = find(self.name)
-    with resumable(f"sae-lit study {self.name}, with the same options"):
+    from sae_lit.studies.grids import STUDIES, find
+    from sae_lit.studies.runner import Stored, run_study
+    if self.list:
+        for name, study in STUDIES.items(): say(f"{name}: {study.about}; {len(Stored(study, self.results).records)} of {len(study.cells())} runs done")
+        return None if STUDIES else say("no folder `studies` with a TOML file here or above")
+    if self.file is None: raise ValueError(f"which study? Name a file, or one of {', '.join(STUDIES)}; --list tells more")
+    if self.table: return say(table(self.file, self.results, self.incomplete).markdown(self.scores))
+    study = find(self.file)
+    with resumable(f"sae-lit study {self.file}, with the same options"):
         records = run_study(study, self.out, self.results, self.workers, self.backend, self.address, self.device, self.redo)
-    say(f"{study.name}: {len(records)} of {len(records)} runs are in {self.results / study.name}\nnext: sae-lit study {study.name} --table")
+    say(f"{study.name}: {len(records)} of {len(records)} runs are in {self.results / study.name}\nnext: sae-lit study {self.file} --table")
 
 # %% ../nbs/88_cli.ipynb #06f918a4
 @dataclass

@@ -108,10 +108,12 @@ MISTAKES = {  # words, and what the error must name
     "demo --minutes 0 --processes 1": "minutes=0",
     "data check nothing": "unknown data set 'nothing'",
     "bench nothing": "unknown benchmark 'nothing'",
-    "study": "which study? Known are smoke",
+    "study": "which study? Name a file, or one of ctp-across",
     "study smoek": "unknown study 'smoek'; did you mean smoke",
+    "study nowhere.toml": "nowhere.toml",
+    "study FILE.toml": "FILE.toml: models is None; expected a list of names",
     "study smoke --workers 0": "workers=0",
-    "study smoke --address 192.0.2.1:6379": "loky runs on this machine only",
+    "study smoke --address 192.0.2.1:6379": "it needs backend='ray'",
     "study smoke --results FILE/there": "FILE/there",
     "study smoke --table": "ae-digits-0 (not run)",
     "study smoek --table": "did you mean smoke",
@@ -124,7 +126,7 @@ MISTAKES = {  # words, and what the error must name
 def test_mistake(words: str, finished: Path, tmp_path: Path, monkeypatch, capsys):
     "Exit code 2, and one line that names the value and what was expected; nothing is left behind."
     monkeypatch.chdir(tmp_path)
-    Path("EMPTY").mkdir(); Path("FILE").touch()
+    Path("EMPTY").mkdir(); Path("FILE").touch(); Path("FILE.toml").touch()
     Path("STRANGE").mkdir(); Path("STRANGE/config.json").write_text("[]")
     Path("BROKEN").mkdir(); shutil.copy(finished/"config.json", "BROKEN")
     Path("RUN").symlink_to(finished)
@@ -254,6 +256,30 @@ def test_study(tmp_path: Path, monkeypatch, capsys):
     assert "ae-digits-1 (not run)" in capsys.readouterr().err
     assert main(["study", "smoke", "--table", "--incomplete"]) == 0
     assert "INCOMPLETE, 1 of 4 runs" in capsys.readouterr().out
+
+
+def test_study_of_ones_own(tmp_path: Path, monkeypatch, capsys):
+    "A file in the folder `studies` of a project is listed, and runs by its path and by its name."
+    monkeypatch.chdir(tmp_path)
+    Path("studies").mkdir(); Path("src").mkdir()
+    Path("studies/mine.toml").write_text("""
+about = "how small can a study be"
+models = ["ae"]
+seeds = [7]
+points = 1
+recipe = {steps = 2, batch_size = 4}
+measures = {responses = {n = 5}}
+keep = "kept"
+data = {digits = {resolution = 8}}
+""")
+    assert main("study studies/mine.toml --workers 1".split()) == 0
+    assert "1 of 1 runs are in runs/results/mine" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("kept/mine/ae-digits-7-*/model/model.safetensors"))) == 1
+    assert main(["study", "--list"]) == 0
+    assert capsys.readouterr().out == "mine: how small can a study be; 1 of 1 runs done\n"
+    monkeypatch.chdir(tmp_path/"src")
+    assert main("study mine --table --results ../runs/results".split()) == 0
+    assert "unused" in capsys.readouterr().out
 
 
 def test_demo(tmp_path: Path):

@@ -13,16 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from sae_lit.studies import MEASURES, STUDIES, Study, run_study, table
 from sae_lit.studies import runner
 from sae_lit.studies.ledger import estimate
-from sae_lit.studies.runner import fingerprint, named
+from sae_lit.studies.grids import named
+from sae_lit.studies.runner import on_this_machine, read
 from tests.conftest import ROOT
 
 SMALL = Study("small", named("ae", "sae-2"), {"digits": {"resolution": 8}}, seeds=(0, 1), recipe={"steps": 60, "batch_size": 16, "checkpoint_every": 5},
-              measures={"evaluation": {"n": 200, "n_test": 100}})
-TINY = replace(SMALL, name="tiny", models=named("ae"), recipe={"steps": 5, "batch_size": 16})
+              measures={"evaluation": {"n": 200, "n_test": 100}}, points=2)
+TINY = replace(SMALL, name="tiny", models=named("ae"), recipe={"steps": 5, "batch_size": 16}, points=1)
 PROGRAM = "from tests.test_studies import *; run_study({study}, 'runs', 'results', workers={workers})"
 
 
@@ -36,8 +38,13 @@ def start(folder: Path, study: str = "SMALL", workers: int = 2, program: str = P
 def records(folder: Path) -> dict[str, dict]:
     "What a study has stored, without what may differ: seconds, dates, machines."
     found = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("results/*/*.json"))}
-    lasting = ("asked", "id", "trained_by", "config", "weights", "last")
-    return {name: {part: r[part] for part in lasting} | {"scores": r["measures"].get("evaluation", {}).get("scores")} for name, r in found.items()}
+    lasting = ("asked", "id", "training_version", "config", "weights", "last", "information")
+    told = {name: {part: r[part] for part in lasting} | {"scores": r["measures"].get("evaluation", {}).get("scores")} for name, r in found.items()}
+    for name, record in found.items():
+        told[name]["curve"] = [{k: v for k, v in point.items() if "seconds" not in k} for point in record["curve"]["points"]]
+        codes = folder/"runs"/record["study"]/f"{Path(name).stem}-{record['id']}"/"codes.safetensors"
+        told[name]["codes"] = codes.read_bytes() if codes.exists() else None
+    return told
 
 
 def safe(folder: Path) -> int:
@@ -68,14 +75,14 @@ def test_killed_again_and_again(undisturbed: Path, tmp_path: Path):
     said = process.communicate()[1]
     assert process.returncode == 0, said
     assert records(tmp_path) == records(undisturbed)
-    assert not [p for p in tmp_path.rglob("*") if p.name.startswith(".") or p.name == "running"], "temporary files are left"
+    assert not [p for p in tmp_path.rglob("*") if p.name.startswith(".")], "temporary files are left"
 
 
 @pytest.mark.skipif(not shutil.which("ps"), reason="looks for processes with ps")
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path):
     process = start(tmp_path, "replace(SMALL, recipe={{'steps': 100_000}})")
     group = lambda: subprocess.run(["ps", "-o", "pid=,stat=,args=", "-g", str(process.pid)], capture_output=True, text=True).stdout.splitlines()
-    while process.poll() is None and not list(tmp_path.glob("runs/*/*/running")): time.sleep(.1)
+    while process.poll() is None and not list(tmp_path.glob("runs/*/*/config.json")): time.sleep(.1)
     process.kill(); process.wait()
     until = time.monotonic() + 30
     while left := [line for line in group() if "Z" not in line.split()[1] and "resource_tracker" not in line]:
@@ -141,26 +148,60 @@ def test_added_measures_do_not_train(undisturbed: Path, tmp_path: Path):
     assert before == {p: p.stat().st_mtime_ns for p in folder.rglob("model.safetensors")} and records(folder) == records(undisturbed)
 
 
-def test_other_code_is_not_mixed(tmp_path: Path, monkeypatch):
+def test_other_versions_are_not_mixed(tmp_path: Path, monkeypatch):
     at, first, both = (tmp_path/"runs", tmp_path/"results"), replace(TINY, seeds=(0,)), TINY
     run_study(first, *at, workers=1)
-    monkeypatch.setattr(runner, "code", lambda: {"trained_by": "another", "scored_by": "another"})
+    for which in ("TRAINING_VERSION", "SCORING_VERSION"): monkeypatch.setattr(runner, which, 99)
     assert len(run_study(first, *at, workers=1)) == 1, "a finished study stays as it is"
-    with pytest.raises(ValueError, match="1 stored runs hold scores of other code.*ae-digits-0.*redo=\"scores\""): run_study(both, *at, workers=1)
-    with pytest.raises(ValueError, match="1 stored runs are from other training code.*ae-digits-0.*redo=\"all\""): run_study(both, *at, workers=1, redo="scores")
+    with pytest.raises(ValueError, match="1 stored runs hold scores of another version.*ae-digits-0.*redo=\"scores\""): run_study(both, *at, workers=1)
+    with pytest.raises(ValueError, match="1 stored runs are from another version.*ae-digits-0.*redo=\"all\""): run_study(both, *at, workers=1, redo="scores")
     with pytest.raises(ValueError, match="incomplete"): table(both, at[1])
     done = run_study(both, *at, workers=1, redo="all")
-    assert [r["trained_by"] for r in done] == ["another"]*2 and len(list(tmp_path.glob("runs/tiny/ae-digits-0-*"))) == 2, "the old model stays"
+    assert [r["training_version"] for r in done] == [99]*2 and len(list(tmp_path.glob("runs/tiny/ae-digits-0-*"))) == 2, "the old model stays"
     assert table(both, at[1]).rows[0]["n"] == 2
+    path = at[1]/"tiny/ae-digits-0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"training_version": 1}))
+    with pytest.raises(ValueError, match="differ in version of the training.*ae-digits-0"): table(both, at[1])
 
 
-def test_scores_of_other_code_can_be_made_again(tmp_path: Path, monkeypatch):
-    at, ours = (tmp_path/"runs", tmp_path/"results"), runner.code()
+def test_scores_of_another_version_can_be_made_again(tmp_path: Path, monkeypatch):
+    at = tmp_path/"runs", tmp_path/"results"
     run_study(TINY, *at, workers=1)
     before = records(tmp_path)
-    monkeypatch.setattr(runner, "code", lambda: ours | {"scored_by": "another"})
+    monkeypatch.setattr(runner, "SCORING_VERSION", 99)
     done = run_study(TINY, *at, workers=1, redo="scores")
-    assert {r["measures"]["evaluation"]["scored_by"] for r in done} == {"another"} and records(tmp_path) == before
+    assert {r["measures"]["evaluation"]["scoring_version"] for r in done} == {99} and records(tmp_path) == before
+
+
+def test_records_from_before_there_were_versions_count_as_the_first(tmp_path: Path):
+    at = tmp_path/"runs", tmp_path/"results"
+    run_study(replace(TINY, seeds=(0,)), *at, workers=1)
+    path = at[1]/"tiny/ae-digits-0.json"
+    record = json.loads(path.read_text())
+    del record["training_version"], record["measures"]["evaluation"]["scoring_version"]
+    path.write_text(json.dumps(record))
+    assert (read(path)["training_version"], read(path)["measures"]["evaluation"]["scoring_version"]) == (1, 1)
+
+
+def test_shipped_records_are_those_of_the_study_files():
+    "Whatever is stored was asked for as the files ask for it today, and is of the first version."
+    found = {name: runner.Stored(study, ROOT/"nbs/results") for name, study in STUDIES.items()}
+    assert sum(len(stored.records) for stored in found.values()) > 400
+    for name, stored in found.items():
+        assert not stored.otherwise(), f"{name}: the file is not what was run"
+        assert {record["training_version"] for record in stored.records.values()} <= {1}
+
+
+def test_records_of_two_machines_make_one_study(undisturbed: Path, tmp_path: Path):
+    "Each has done some seeds; copied together, their records are the study's, and hold no path."
+    for seed in SMALL.seeds:
+        here = tmp_path/str(seed)
+        run_study(replace(SMALL, seeds=(seed,)), here/"runs", here/"results", workers=1)
+        shutil.copytree(here/"results", tmp_path/"results", dirs_exist_ok=True)
+    assert not any(str(tmp_path) in path.read_text() for path in tmp_path.glob("results/small/*.json"))
+    drop = lambda told: {name: record | {"codes": None} for name, record in told.items()}
+    assert drop(records(tmp_path)) == drop(records(undisturbed))
+    assert len(run_study(SMALL, tmp_path/"nowhere", tmp_path/"results")) == 4 and not (tmp_path/"nowhere").exists()
 
 
 def test_a_lost_model_is_trained_again(tmp_path: Path):
@@ -171,10 +212,23 @@ def test_a_lost_model_is_trained_again(tmp_path: Path):
     assert [r["training"]["steps"] for r in done] == [5, 5]
 
 
-def test_a_worker_with_other_code_does_not_work(tmp_path: Path):
+def test_a_worker_of_another_version_does_not_work(tmp_path: Path):
     job, = runner.Stored(replace(TINY, seeds=(0,)), tmp_path/"results").plan(tmp_path/"runs", MEASURES, "cpu", None)
-    failed = replace(job, code=job.code | {"scored_by": "another"})()
-    assert "another code" in failed["start"] and not list(tmp_path.glob("results/tiny/*.json")) and job.failure.exists()
+    failed = replace(job, versions=(99, 1))()
+    assert "install the same everywhere" in failed["start"] and not list(tmp_path.glob("results/tiny/*.json")) and job.failure.exists()
+
+
+def test_no_process_outlives_a_study_that_is_given_up(tmp_path: Path):
+    "Whoever stops asking for results stops the work."
+    (tmp_path/"results/long").mkdir(parents=True)
+    study = replace(SMALL, name="long", recipe={"steps": 100_000, "batch_size": 16}, models=named("ae"))
+    started = on_this_machine(runner.Stored(replace(study, seeds=(0,), recipe={"steps": 1, "batch_size": 16}), tmp_path/"results").plan(tmp_path/"runs", MEASURES, "cpu", None)
+                              + runner.Stored(replace(study, seeds=(1,)), tmp_path/"results").plan(tmp_path/"runs", MEASURES, "cpu", None), 2)
+    job, failed = next(started)
+    assert (job.cell.seed, failed) == (0, {})
+    started.close()
+    log = next(tmp_path.glob("runs/long/ae-digits-1-*/lock"))
+    with FileLock(log, timeout=30): pass  # its process has let go
 
 
 BUDGETS = {"steps": {"steps": 6, "batch_size": 16}, "batch_size": {"steps": 5, "batch_size": 8}}
@@ -197,21 +251,6 @@ def test_damaged_and_strange_records(tmp_path: Path):
     for text, said in (("{", "is damaged"), ("[]", "is no record"), ('{"asked": 1}', "is no record")):
         path.write_text(text)
         with pytest.raises(ValueError, match=f"ae-digits-0.json {said}"): run_study(TINY, tmp_path/"runs", tmp_path/"results")
-
-
-def test_fingerprint_follows_code_and_nothing_else(tmp_path: Path):
-    package = Path(shutil.copytree(ROOT/"sae_lit", tmp_path/"sae_lit"))
-    rooms = "nets", "metrics"
-    def now(): fingerprint.cache_clear(); return fingerprint(rooms, package)
-    path, first = package/"nets/blocks.py", now()
-    text = path.read_text()
-    path.write_text(text.replace("\n\n", "\n# a remark\n\n")); assert now() == first
-    path.write_text('"""Another docstring"""\n' + text.split('"""', 2)[2]); assert now() == first
-    (package/"nets/__pycache__").mkdir(exist_ok=True); (package/"nets/__pycache__/x.pyc").touch(); (package/"data/more.py").write_text("x = 1"); assert now() == first
-    path.write_text(text + "\nx = 1\n"); changed = now(); assert changed != first
-    path.write_text(text); assert now() == first
-    (package/"metrics/weights.safetensors").write_bytes(b"1"); weights = now(); assert weights != first
-    (package/"metrics/weights.safetensors").write_bytes(b"2"); assert now() not in (first, weights)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])

@@ -11,7 +11,10 @@ from sae_lit.alignment.controls import shuffled
 from sae_lit.alignment.perturb import perturb
 from sae_lit.data.catalog import load_data
 from sae_lit.data.disk import atomically
-from sae_lit.studies.runner import BOUND, DIGESTS, STUDIES
+from sae_lit.studies.grids import STUDIES
+
+BOUND = {twin: STUDIES[f"ctp-controls-{twin}"].data["noise"]["epsilon"] for twin in ("shapes3d", "dsprites")}
+FILES = ("worst", "shuffled", "best", "kappa1", "kappa9")  # for both twins; the sprites have one more
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
@@ -27,7 +30,7 @@ if __name__ == "__main__":
     mixed = shuffled(worst.s)
     known = {"worst": (worst, worst.s, 4), "kappa1": (worst, worst.s, 1), "kappa9": (worst, worst.s, 9), "best": (best, best.s, 4), "shuffled": (worst, mixed, 4), "shuffled-kappa1": (worst, mixed, 1)}
     digests = {}
-    for name in DIGESTS[given.twin]:
+    for name in FILES + ("shuffled-kappa1",) * (given.twin == "dsprites"):
         choice, s, kappa = known[name]
         made = perturb(data, s, BOUND[given.twin], kappa, encoder=choice.encoder)
         print(made.save(given.out / f"{given.twin}-{name}.npz"), digests.setdefault(name, made.digest))

@@ -20,7 +20,7 @@ from sae_lit.models.autoencoder import Autoencoder
 from sae_lit.models.pretrained import PRETRAINED, Card
 from sae_lit.models.zoo import specify
 from sae_lit.studies.measures import tripod
-from sae_lit.studies.runner import TRAINING, fingerprint
+from sae_lit.studies.runner import TRAINING_VERSION
 
 
 def command(config: dict) -> str:
@@ -46,7 +46,7 @@ def scores(model: Autoencoder, data: ImageDataset) -> dict[str, dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a finished run's folder; its name becomes the model's")
-    parser.add_argument("--trained-by", type=Path, default=Path(sl.__file__).parent, help="folder of the package that trained it, where it is not this one")
+    parser.add_argument("--training-version", type=int, default=TRAINING_VERSION, help="of the package that trained it, where it is not this one")
     args = parser.parse_args()
     torch.set_num_threads(1)
     config, folder = config_of(args.run), PRETRAINED/args.run.name
@@ -56,7 +56,7 @@ def main() -> None:
     bank = model.bank.clone()  # no weights but data: quantised latents have to lie on their levels exactly
     model.half().bank = bank
     model._save_pretrained(folder)
-    card = Card(**config, command=said, trained_by=fingerprint(TRAINING, args.trained_by), float32=before, **scores(sl.load_model(folder), data))
+    card = Card(**config, command=said, trained_by=f"training version {args.training_version}", float32=before, **scores(sl.load_model(folder), data))
     atomically(folder/"card.json", lambda path: path.write_text(json.dumps(vars(card), indent=1) + "\n"))
     for name, value in before["scores"].items(): print(f"{name:20} {value!s:24} {card.scores[name]}")
     print(folder)

@@ -51,7 +51,7 @@ class Card:
     data: dict  # arguments of `load_data`
     recipe: dict  # of the training: steps, batch_size, seed, ...
     versions: dict  # of what trained it
-    trained_by: str  # fingerprint of the code that trained it
+    trained_by: str  # version of what training computes; before there were versions, a fingerprint of the code
     command: str  # that trains it
     scores: dict  # from `evaluate`, of the model as it ships
     infomec: dict  # "infom", "infoc", "infoe" and "infoe_unseen", of the model as it ships

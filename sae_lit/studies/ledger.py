@@ -22,7 +22,8 @@ from scipy.stats import bootstrap
 
 from ..data.figures import BLUE, FONT, GREY, WIDTH, canvas
 from ..metrics.evaluation import markdown
-from .runner import Stored, Study, find, nearest, refuse
+from .grids import Study, find, nearest
+from .runner import Stored, refuse
 
 # %% ../../nbs/82_ledger.ipynb #afa4bcca
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ def opened(
     results: str | Path,  # folder of records: STUDY/MODEL-DATA-SEED.json
     incomplete: bool = False,  # take what is there
 ) -> Stored:
-    "A study's records, checked: `ValueError` where runs or measures are missing, and where runs differ in code or budget"
+    "A study's records, checked: `ValueError` where runs or measures are missing, and where runs differ in version or budget"
     stored = Stored(find(study), Path(results))
     refuse(stored.otherwise(), "were asked for otherwise than the study does now", "run the study again, with redo=\"all\", or restore its definition")
-    same(stored, "training code", lambda record: record["trained_by"])
+    same(stored, "version of the training", lambda record: record["training_version"])
     for name in stored.study.measures:
-        same(stored, f"code of the measure {name!r}", lambda record: record["measures"].get(name, {}).get("scored_by"))
+        same(stored, f"version of the measure {name!r}", lambda record: record["measures"].get(name, {}).get("scoring_version"))
         same(stored, f"options of the measure {name!r}", lambda record: record["measures"].get(name, {}).get("options"))
     same(stored, "budget", budget)
     if absent := missing(stored):
@@ -106,7 +107,7 @@ def table(
     results: str | Path = "runs/results",  # folder of records
     incomplete: bool = False,  # take what is there, and say what is missing
 ) -> Table:
-    "A study's table; a score that two measures give gets the measure's name in front. `ValueError` where its runs are incomplete, or differ in code or budget"
+    "A study's table; a score that two measures give gets the measure's name in front. `ValueError` where its runs are incomplete, or differ in version or budget"
     stored = opened(study, results, incomplete)
     values, study = {}, stored.study
     for key, record in stored.records.items():
