@@ -109,12 +109,12 @@ def fatal(model, data, seed):
 try: run_study(replace({study}, measures={{'fatal': {{}}}}), 'runs', 'results', workers={workers}, measures={{'fatal': fatal}})
 except ChildProcessError as e: print(e)
 """
-    process = start(tmp_path, "replace(SMALL, recipe={'steps': 3}, seeds=(1, 2, 3))", 2, "from tests.test_studies import *\n" + program)
+    process = start(tmp_path, "replace(SMALL, recipe={'steps': 3}, seeds=(1, 2), points=0)", 2, "from tests.test_studies import *\n" + program)
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert "ae-digits-1 (process: it died: killed, or out of memory)" in out
     done = {path.stem for path in tmp_path.glob("results/small/*.json") if json.loads(path.read_text())["measures"]}
-    assert done == {f"{model}-digits-{seed}" for model in ("ae", "sae-2") for seed in (1, 2, 3)} - {"ae-digits-1"}
+    assert done == {f"{model}-digits-{seed}" for model in ("ae", "sae-2") for seed in (1, 2)} - {"ae-digits-1"}
     assert "out of memory" in (tmp_path/"results/small/failed/ae-digits-1.json").read_text()
 
 
