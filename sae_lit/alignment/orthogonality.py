@@ -13,9 +13,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.func import jacfwd, vmap
 
+from ..data.checks import checked
 from ..models.codes import device_of, evaluating
 
 # %% ../../nbs/71_orthogonality.ipynb #561b1a3e
+@checked()
 def signed_permutation(
     v: Tensor,  # `[D, D]`
 ) -> Tensor:  # `[D, D]`: one entry -1 or 1 in each row and column
@@ -25,6 +27,7 @@ def signed_permutation(
     nearest[rows, columns] = torch.where(v[rows, columns] < 0, -1., 1.).to(v)
     return nearest
 
+@checked()
 def distance(
     v: Tensor,  # orthogonal matrices `[N, D, D]`
 ) -> Tensor:  # `[N]`, 0 for signed permutations
@@ -32,6 +35,7 @@ def distance(
     return torch.stack([(each - signed_permutation(each)).norm() for each in v])
 
 # %% ../../nbs/71_orthogonality.ipynb #c2b137f6
+@checked()
 def local_axes(
     decode: Callable[[Tensor], Tensor],  # codes `[N, D]` to pictures `[N, ...]`; no row may depend on another
     z: Tensor,  # where to look, `[N, D]`
@@ -46,6 +50,7 @@ def local_axes(
     return lengths, directions.mT
 
 # %% ../../nbs/71_orthogonality.ipynb #70d68f69
+@checked()
 def distance_to_orthogonality(
     model: nn.Module,  # with `decode`: codes to pictures
     z: Tensor,  # codes of pictures, `[N, D]`; a hundred are plenty

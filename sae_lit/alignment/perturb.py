@@ -22,11 +22,13 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
+from ..data.checks import checked, one_of, optional, path, real, whole
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
 from ..data.twins import DSPRITES, DSPRITES_VALUES, SHAPES3D, Shapes3DTwin, write_npz
 
 # %% ../../nbs/73_perturb.ipynb #56e6f1b1
+@checked(height=whole(1), width=whole(1))
 def sign_pattern(
     height: int,  # rows, at least 1
     width: int,  # columns, at least 1
@@ -36,6 +38,7 @@ def sign_pattern(
     if min(height, width) < 1: raise ValueError(f"a pattern of {height} x {width} signs: expected at least one row and column")
     return torch.randint(2, (height, width), generator=torch.Generator().manual_seed(seed), dtype=torch.int8) * 2 - 1
 
+@checked(width=whole(1))
 def column_factors(
     width: int,  # columns of the picture, at least 1
     seed: int = 0,
@@ -70,6 +73,7 @@ def scale_of(
     return scale
 
 # %% ../../nbs/73_perturb.ipynb #0d5050d1
+@checked(kappa=real(0, None, "("), outside=one_of("refuse", "clip"))
 def shift_table(
     s: Sequence[float] | np.ndarray | Tensor,  # one number a picture, `[N]`
     kappa: float,  # rows per standard deviation, > 0
@@ -89,11 +93,13 @@ def shift_table(
     return torch.floor(rows[:, None] / c + .5).long()
 
 # %% ../../nbs/73_perturb.ipynb #969d35f9
+@checked(epsilon=real(0, 1, "(]"))
 def check_epsilon(epsilon: float) -> float:
     "epsilon; ValueError outside (0, 1]"
     if not 0 < epsilon <= 1: raise ValueError(f"epsilon={epsilon}: expected more than 0 and at most 1, as pictures lie in [0, 1]")
     return float(epsilon)
 
+@checked(epsilon=real(0, 1, "(]"))
 def apply_pattern(
     images: Tensor,  # `[N, C, H, W]`
     shifts: Tensor,  # int64 `[N, W]`
@@ -222,6 +228,7 @@ def digest(self: Perturbed) -> str:  # 16 hexadecimal digits
 # %% ../../nbs/73_perturb.ipynb #56c67c28
 MOST = 32_000  # distinct patterns, as levels are two bytes
 
+@checked(epsilon=real(0, 1, "(]"), kappa=real(0, None, "("))
 def perturb(
     data: ImageDataset,  # clean pictures: whole, a part, or a view
     s: Sequence[float] | np.ndarray | Tensor,  # one number for each of them, `[len(data)]`
@@ -249,6 +256,7 @@ def perturb(
 
 # %% ../../nbs/73_perturb.ipynb #f64c1572
 @patch
+@checked(outside=one_of("refuse", "clip"))
 def change(self: Perturbed,
     images: Tensor,  # clean pictures `[N, C, H, W]`, of any origin
     s: Sequence[float] | np.ndarray | Tensor,  # their s, `[N]`, in the unit that was given to `perturb`
@@ -259,6 +267,7 @@ def change(self: Perturbed,
     return apply_pattern(images, shifts.to(images.device), self.pattern.to(images.device), self.epsilon, self.clip)
 
 # %% ../../nbs/73_perturb.ipynb #dc0971b9
+@checked(n=whole(1))
 def signature(
     data: ImageDataset,  # clean
     n: int = 64,  # how many pictures
@@ -269,6 +278,7 @@ def signature(
 
 # %% ../../nbs/73_perturb.ipynb #910700ed
 @patch
+@checked()
 def save(self: Perturbed,
     path: str | Path,  # a file, by custom `NAME.npz`
 ) -> Path:  # the file
@@ -301,6 +311,7 @@ def _contents(path: Path) -> dict:
     return found
 
 # %% ../../nbs/73_perturb.ipynb #20095184
+@checked(epsilon=real(0, 1, "(]"), file=optional(path))
 def load(
     data: ImageDataset,  # the clean data set that was perturbed, or a view of it
     file: str | Path,  # from `save`; looked for as named, then in $SAE_LIT_DATA
@@ -331,6 +342,7 @@ def uint8(self: Perturbed,
     return self.images(index).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 @patch
+@checked(count=whole(1))
 def write(self: Perturbed,
     path: str | Path,  # the file
     count: int | None = None,  # write only the first `count` pictures

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import jacfwd, vmap
 
+from ..data.checks import checked, real, whole
 from ..objectives.variational import kl_divergence
 
 # %% ../../nbs/74_two_dimensions.ipynb #40980fe6
+@checked(n=whole(2), count=whole(2), spacing=real(0, None, "("))
 def bars(
     n: int = 20_000,  # points
     count: int = 3,  # bars, at least 2
@@ -28,6 +30,7 @@ def bars(
     centre = spacing * steps[torch.randint(count, (n,), generator=g)]
     return torch.stack([centre + half * (2 * torch.rand(n, generator=g) - 1), centre + .03 * torch.randn(n, generator=g)], 1)
 
+@checked()
 def normal_like(
     points: Tensor,  # `[n, d]`
     seed: int = 0,
@@ -37,12 +40,14 @@ def normal_like(
     return points.mean(0) + torch.randn(points.shape, generator=torch.Generator().manual_seed(seed)) @ root.T
 
 # %% ../../nbs/74_two_dimensions.ipynb #a46aca0c
+@checked()
 def degrees(
     direction: Tensor,  # `[..., 2]`
 ) -> Tensor:  # `[...]`, from -90 to 90
     "Angle of a line in the plane; opposite directions are the same line."
     return (torch.atan2(direction[..., 1], direction[..., 0]).rad2deg() + 90) % 180 - 90
 
+@checked()
 def principal_angle(
     points: Tensor,  # `[n, 2]`
 ) -> float:  # degrees
@@ -52,6 +57,7 @@ def principal_angle(
 # %% ../../nbs/74_two_dimensions.ipynb #81bcb64b
 class PlaneVAE(nn.Module):
     "Two latents for points in the plane; linear, or with two hidden layers of tanh both ways."
+    @checked(hidden=whole(0), tau=real(0, None, "("))
     def __init__(self,
         hidden: int = 0,  # units a layer; 0: linear
         tau: float = .1,  # noise of the model, > 0
@@ -69,6 +75,7 @@ class PlaneVAE(nn.Module):
         return ((self.decoder(z) - x).square().sum(1) / (2 * self.tau**2) + kl_divergence(mean, 2 * log_std)).mean()
 
 # %% ../../nbs/74_two_dimensions.ipynb #7aaf974f
+@checked(hidden=whole(0), steps=whole(1), lr=real(0, None, "("))
 def train_plane(
     points: Tensor,  # `[n, 2]`
     hidden: int = 0,  # 0: linear
@@ -77,7 +84,8 @@ def train_plane(
     seed: int = 0,
 ) -> PlaneVAE:
     "Adam on batches of 256, with a cosine to zero."
-    steps, lr = steps or (6000 if hidden else 15_000), lr or (.003 if hidden else .01)
+    if steps is None: steps = 6000 if hidden else 15_000
+    if lr is None: lr = .003 if hidden else .01
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = PlaneVAE(hidden)
@@ -89,6 +97,7 @@ def train_plane(
     return model
 
 # %% ../../nbs/74_two_dimensions.ipynb #57222934
+@checked()
 def main_axes(
     model: PlaneVAE,
     points: Tensor,  # `[n, 2]`

@@ -11,7 +11,10 @@ from typing import Sequence
 import numpy as np
 import torch
 
+from .checks import checked, whole
+
 # %% ../../nbs/03a_barcodes.ipynb #b7dcc16b
+@checked(height=whole(2), width=whole(1))
 def barcodes(
     classes: np.ndarray | torch.Tensor,  # factor classes `[N, F]`
     sizes: Sequence[int],  # how many classes each factor has, at most 256

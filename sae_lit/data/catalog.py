@@ -18,6 +18,7 @@ from typing import Callable
 import numpy as np
 import torch
 
+from .checks import checked, whole
 from .datasets import ArrayDataset, ImageDataset, check_values
 from .factors import FactorSpace
 from .files import Digits, DSprites, ImageFolder, Shapes3D
@@ -146,6 +147,7 @@ def data_table() -> str:
     return '\n'.join(lines)
 
 # %% ../../nbs/05_catalog.ipynb #35cbabde
+@checked(n=whole(1))
 def check_data(
     data: ImageDataset,  # any data set
     n: int = 1000,  # how many of its pictures to read
@@ -189,6 +191,7 @@ WRITERS: dict[str, Callable[[Path], dict]] = {  # write into a folder, return th
 }
 
 # %% ../../nbs/05_catalog.ipynb #4af702cc
+@checked()
 def write_data(
     name: str,  # a published data set, one of `WRITERS`
     root: str | Path,  # folder to write into; made if need be

@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
+from .checks import checked, one_of
 from .datasets import ArrayDataset, ImageDataset
 from .disk import atomically, cache_folder
 from .factors import FactorSpace
@@ -135,6 +136,7 @@ class Shapes3D(BytePictures):
     "The published 3D-Shapes file `3dshapes.h5` (Burgess & Kim 2018), or any in its form."
     filename, page = '3dshapes.h5', 'https://github.com/google-deepmind/3d-shapes'
 
+    @checked()
     def __init__(self,
         root: str | Path | None = None,  # the file or its folder; None: $SAE_LIT_DATA
         in_memory: bool = False,  # hold all pictures in memory as bytes (5.9 GB)
@@ -218,6 +220,7 @@ class DSprites(ImageDataset):
     filename = 'dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz'
     page = 'https://github.com/google-deepmind/dsprites-dataset'
 
+    @checked()
     def __init__(self,
         root: str | Path | None = None,  # the file or its folder; None: $SAE_LIT_DATA
         in_memory: bool = False,  # hold all pictures in memory, eight pixels a byte (377 MB)
@@ -256,6 +259,7 @@ def _label(self: DSprites, rows: torch.Tensor) -> torch.Tensor: return self.labe
 # %% ../../nbs/03_files.ipynb #7f745c05
 class Digits(ArrayDataset):
     "scikit-learn's handwritten digits (Alpaydin & Kaynak 1998), 1,797 pictures; the factor is the digit."
+    @checked(resolution=one_of(8, 16, 32))
     def __init__(self,
         resolution: int = 32,  # 8 (as they are), 16 or 32 (bilinear)
     ):
@@ -270,6 +274,7 @@ PICTURES = {'.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff', '
 
 class ImageFolder(ImageDataset):
     "All pictures below a folder, cut to a square and resized."
+    @checked()
     def __init__(self,
         path: str | Path,  # the folder
         resolution: int = 64,  # pixels a side

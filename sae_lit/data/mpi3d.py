@@ -17,6 +17,7 @@ import torch
 from fastcore.basics import patch
 
 from .barcodes import barcodes
+from .checks import checked
 from .disk import atomically
 from .factors import FactorSpace
 from .files import BytePictures, RawRows, locate, npz_array, unpacked
@@ -31,6 +32,7 @@ MPI3D_FILES = {                         # name of the file, number of values of 
 }
 
 # %% ../../nbs/03b_mpi3d.ipynb #f99033cb
+@checked()
 def write_mpi3d(
     path: str | Path,  # the file, such as "mpi3d_toy.npz"
     grid: Sequence[int] = (3, 3, 2, 3, 3, 4, 4),  # number of values of each of the seven factors
@@ -77,6 +79,7 @@ class MPI3D(BytePictures):
     "A published MPI3D file (Gondal et al. 2019), or one of the same form with another `grid`. ValueError if it is not whole, or has not the grid's size."
     page = 'https://github.com/rr-learning/disentanglement_dataset'
 
+    @checked()
     def __init__(self,
         variant: str = 'toy',  # "toy", "realistic", "real", or "complex" for the real one with complex shapes
         root: str | Path | None = None,  # the file or its folder; None: $SAE_LIT_DATA

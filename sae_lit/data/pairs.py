@@ -12,10 +12,12 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
+from .checks import checked, real, whole
 from .datasets import ImageDataset
 from .factors import FactorSpace
 
 # %% ../../nbs/06_pairs.ipynb #2d7f0bef
+@checked(size=whole(1), rate=real(0, None, "("))
 def transition_table(
     size: int,  # classes of the factor, >= 1
     rate: float = 1.,  # > 0; larger: closer
@@ -47,6 +49,7 @@ def neighbours(
 # %% ../../nbs/06_pairs.ipynb #9683e2e8
 class Partners:
     "Partners for the pictures of a part of a data set that has a full grid of factors"
+    @checked(rate=real(0, None, "("))
     def __init__(self,
         part: ImageDataset,  # such as `data.part("train")`
         rate: float = 1.,  # > 0; larger: closer

@@ -21,6 +21,7 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .barcodes import barcodes
+from .checks import checked, whole
 from .datasets import ImageDataset
 from .disk import atomically
 from .factors import FactorSpace
@@ -77,6 +78,7 @@ class CelebA(GivenTest):
     "CelebA's aligned pictures (Liu et al. 2015), the middle 128 x 128; no factors. Needs `img_align_celeba/` and `list_eval_partition.txt` side by side."
     filename, page = 'list_eval_partition.txt', 'https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html'
 
+    @checked(resolution=whole(1, 128), count=whole(1))
     def __init__(self,
         root: str | Path | None = None,  # folder of the list and of `img_align_celeba`; None: $SAE_LIT_DATA
         resolution: int = 128,  # pixels a side; less than 128: the crop is scaled down
@@ -115,6 +117,7 @@ def split(self: CelebA,
     return _parts(self, *(rows[part == i] for i in range(3)))
 
 # %% ../../nbs/03d_photos.ipynb #ab06a7a7
+@checked()
 def write_celeba(
     root: str | Path,  # folder for the list and the pictures
     partition: Sequence[int],  # 0 train, 1 val, 2 test, for each picture
@@ -171,6 +174,7 @@ class RFD(GivenTest):
     "The simulated pictures of the robot finger data set (Dittadi et al. 2021), 128 x 128, seven varied factors that fill a small part of their grid."
     page = 'https://arxiv.org/abs/2010.14407'
 
+    @checked(resolution=whole(1, 128))
     def __init__(self,
         root: str | Path | None = None,  # the folder `finger`, the one around it, or the one around `robot_finger_datasets`; None: $SAE_LIT_DATA
         resolution: int = 128,  # pixels a side; less than 128: scaled down
@@ -211,6 +215,7 @@ def _picture(self: RFD, row: int) -> Image.Image:
     raise ValueError(f"{row}.png in {self.tar} has {picture.width} x {picture.height} pixels, expected 128 x 128")
 
 # %% ../../nbs/03d_photos.ipynb #1b7a820e
+@checked()
 def write_rfd(
     root: str | Path,  # the folder around `robot_finger_datasets`
     classes: np.ndarray | torch.Tensor,  # classes of all nine factors `[N, 9]`

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .barcodes import barcodes
+from .checks import checked, whole
 from .disk import atomically
 from .factors import FactorSpace
 from .files import BytePictures, locate, read_picture, unpacked
@@ -89,6 +90,7 @@ class Rendered(PictureFiles):
     "A published folder of renderings, 128 x 128, and its table of factor values: see `Isaac3D` and `Falcor3D`. Rows are in the grid's order."
     page = 'https://github.com/NVlabs/High-res-disentanglement-datasets'
 
+    @checked(resolution=whole(1, 128))
     def __init__(self,
         root: str | Path | None = None,  # the data set's folder or the one around it; None: $SAE_LIT_DATA
         resolution: int = 64,  # pixels a side, at most 128; Tripod uses 64
@@ -144,6 +146,7 @@ class Falcor3D(Rendered):
     grid = (5, 6, 6, 6, 6, 6, 6)
 
 # %% ../../nbs/03c_rendered.ipynb #f19e53c6
+@checked()
 def write_rendered(
     root: str | Path,  # folder around the data set
     kind: type[Rendered],  # `Isaac3D` or `Falcor3D`

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
+from .checks import checked, whole
 from .datasets import ImageDataset
 from .disk import atomically, cache_folder
 from .factors import FactorSpace, as_index
@@ -179,6 +180,7 @@ def _shadings(resolution: int) -> np.ndarray:
 # %% ../../nbs/02_twins.ipynb #500f0ac4
 class Shapes3DTwin(ImageDataset):
     "3D-Shapes' 480,000 pictures, made on the fly: shading x colour, summed over four layers."
+    @checked(resolution=whole(8))
     def __init__(self,
         resolution: int = 64,  # pixels a side, at least 8
     ):
@@ -203,6 +205,7 @@ class Shapes3DTwin(ImageDataset):
 
 # %% ../../nbs/02_twins.ipynb #ef6ab235
 @patch
+@checked(batch=whole(1))
 def uint8(self: Shapes3DTwin,
     index: int | slice | list | np.ndarray | torch.Tensor,  # which pictures
     batch: int = 256,  # pictures rendered at a time
@@ -217,6 +220,7 @@ def uint8(self: Shapes3DTwin,
 
 # %% ../../nbs/02_twins.ipynb #088d3085
 @patch
+@checked(count=whole(1))
 def write(self: Shapes3DTwin,
     path: str | Path,  # the file, by custom `3dshapes.h5`
     count: int | None = None,  # write only the first `count` pictures
@@ -263,6 +267,7 @@ def _canvases() -> np.ndarray:
 # %% ../../nbs/02_twins.ipynb #8e8b6bcd
 class DSpritesTwin(ImageDataset):
     "dSprites' 737,280 pictures, made on the fly: 720 sprites seen through 32 x 32 windows."
+    @checked(resolution=whole(8))
     def __init__(self,
         resolution: int = 64,  # pixels a side, at least 8; binary at 64, area averages of that elsewhere
     ):
@@ -301,6 +306,7 @@ def write_npz(
 
 # %% ../../nbs/02_twins.ipynb #9306b22e
 @patch
+@checked(count=whole(1))
 def write(self: DSpritesTwin,
     path: str | Path,  # the file, by custom `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`
     count: int | None = None,  # write only the first `count` pictures

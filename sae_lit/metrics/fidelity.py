@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ..data.checks import checked, one_of, whole
 from ..data.datasets import ImageDataset, check_values
 from ..data.disk import atomically, cache_folder
 from .factor_net import FACTOR_NET, FactorNet, load_factor_net
@@ -70,6 +71,7 @@ def check_enough(
                          "fewer features, or frechet=False" if frechet else f"expected at least {least}"))
 
 # %% ../../nbs/67_fidelity.ipynb #4716e10c
+@checked()
 def feature_distances(
     real: Tensor, # Features of real pictures, [M, d]
     fake: Tensor, # Features of generated pictures, [N, d]
@@ -241,6 +243,7 @@ def reference_features(
 # %% ../../nbs/67_fidelity.ipynb #5bf11fdc
 NAMES = {'factor-net': {'frechet': 'ffd', 'kernel': 'kfd', 'kernel_std': 'kfd_std'}, 'inception': {'frechet': 'fid', 'kernel': 'kid', 'kernel_std': 'kid_std'}}
 
+@checked(features=one_of(EYES))
 def fidelity(
     real: Pictures, # [M, C, H, W], a data set or part of one, or anything that yields pictures; uint8 or floats in [0, 1]
     fake: Pictures, # The same, generated
@@ -284,6 +287,7 @@ class MadePictures(ImageDataset):
         with evaluating(self.model): return self.model.decode(self.codes(rows)).float().clamp(0, 1)
 
 # %% ../../nbs/67_fidelity.ipynb #e08ce562
+@checked(n=whole(1))
 def test_pictures(
     data: ImageDataset, # Its test part is used; a part is used as it is
     n: int = 5000, # How many; all of them if there are fewer
@@ -296,6 +300,7 @@ def test_pictures(
     view.rows = test.source_rows(torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n])
     return view
 
+@checked(n=whole(1))
 def reconstructions(
     model: nn.Module, # With `encode` (posterior means where there is a posterior) and `decode`
     data: ImageDataset, # Its test part is used
@@ -306,6 +311,7 @@ def reconstructions(
     real = test_pictures(data, n, seed)
     return MadePictures('reconstructions', model, len(real), lambda rows: model.encode(real.images(rows).to(device_of(model))))
 
+@checked(n=whole(1))
 def samples(
     model: nn.Module, # With `decode`
     sampler: Callable[[int, int], Tensor], # (n, seed) to codes, [n, D]
@@ -317,6 +323,7 @@ def samples(
     return MadePictures('samples', model, n, lambda rows: codes[rows.to(codes.device)])
 
 # %% ../../nbs/67_fidelity.ipynb #532c66a8
+@checked(n=whole(1), features=one_of(EYES))
 def model_fidelity(
     model: nn.Module, # With `encode`, `decode`, `groups` and a `bank`; without one, a bank is drawn from `data`
     data: ImageDataset, # Whole, or a part

@@ -24,6 +24,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
+from ..data.checks import checked, one_of, whole
 from ..data.figures import heat_map, variables
 from .information import as_arrays, as_classes, information, joint_counts
 
@@ -102,6 +103,7 @@ class InfoMEC:
     active: np.ndarray # Latents that count for modularity and compactness, bool [D]
 
 # %% ../../nbs/60c_infomec.ipynb #623b79a4
+@checked(pruning=one_of("iqr", "range"), folds=whole(2))
 def infomec(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -125,6 +127,7 @@ def infomec(
     return InfoMEC(peak(known[active]), explicitness, peak(known[active].T), nmi, active)
 
 # %% ../../nbs/60c_infomec.ipynb #ad1d96d8
+@checked()
 def nmi_heatmap(
     result: InfoMEC,
     names: Sequence[str] | None = None, # Of the factors; None: their numbers, from 1

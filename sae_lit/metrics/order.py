@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from ..data.checks import checked, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
 from .information import mutual_information
@@ -30,6 +31,7 @@ def lost_by_a_sum(
     return float(1 - (n * average - total) / ((n - 1) * total))
 
 # %% ../../nbs/69b_order.ipynb #d50ceb03
+@checked(contexts=whole(2))
 def nonlinearity(
     data: ImageDataset, # With known factors on a full grid
     contexts: int = 100, # Settings of the other factors, at least 2
@@ -49,6 +51,7 @@ def nonlinearity(
     return lost
 
 # %% ../../nbs/69b_order.ipynb #de109a44
+@checked(bins=whole(1))
 def home_variable(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -59,6 +62,7 @@ def home_variable(
     owner = {d: g for g, group in enumerate(groups) for d in group}
     return np.array([owner[int(d)] for d in mutual_information(codes, factors, bins).argmax(0)])
 
+@checked()
 def order_correlation(
     hardness: np.ndarray, # From `nonlinearity`, [F]
     homes: np.ndarray, # From `home_variable`, [F]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..data.checks import real, shaped, whole
 from .multiinformation import latent_scale
 
 # %% ../../nbs/25_hessian.ipynb #d636721e
@@ -58,6 +59,7 @@ def _codes(z: Tensor) -> Tensor:
     return z if z.dtype == torch.float64 else z.float()
 
 # %% ../../nbs/25_hessian.ipynb #024684bc
+@shaped(k=whole(2), epsilon=real(0, None, "("), share=real(0, 1, "(]"))
 def hessian_penalty(
     f: Callable[[Tensor], Activations],  # codes `[N, D]` to activations, each `[N, ...]`
     z: Tensor,  # codes `[B, D]`
@@ -83,6 +85,7 @@ def _rows(z: Tensor, share: float) -> int:
     return max(1, round(share * len(z)))
 
 # %% ../../nbs/25_hessian.ipynb #30a802b7
+@shaped(k=whole(2), epsilon=real(0, None, "("), share=real(0, 1, "(]"))
 def vanilla_hessian_penalty(
     f: Callable[[Tensor], Activations],  # codes `[N, D]` to activations, each `[N, ...]`
     z: Tensor,  # codes `[B, D]`
@@ -97,6 +100,7 @@ def vanilla_hessian_penalty(
     return sum(c.var(1).amax() for c in _curvatures(f, z[:rows], _directions(directions, z, k)[:rows], epsilon))
 
 # %% ../../nbs/25_hessian.ipynb #d6cdd009
+@shaped(k=whole(2), epsilon=real(0, None, "("), share=real(0, 1, "(]"))
 def normalized_hessian_penalty(
     f: Callable[[Tensor], Activations],  # codes `[N, D]` to activations, each `[N, ...]`
     z: Tensor,  # codes `[B, D]`

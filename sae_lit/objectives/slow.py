@@ -11,7 +11,10 @@ import math
 import torch
 from torch import Tensor
 
+from ..data.checks import real, shaped
+
 # %% ../../nbs/26_slow_vae.ipynb #cf1ef221
+@shaped()
 def mean_distance(
     d: Tensor,  # distance of the mean from the point, any shape
     logvar: Tensor,  # log-variance, same shape
@@ -21,6 +24,7 @@ def mean_distance(
     return std * math.sqrt(2 / math.pi) * (-.5 * (d / std).square()).exp() + d * torch.erf(d / std / math.sqrt(2))
 
 # %% ../../nbs/26_slow_vae.ipynb #958a4dc2
+@shaped(rate=real(0, None, "("))
 def transition_divergence(
     mean: Tensor,  # posterior means `[2B, D]`: the first half belongs to the first pictures, the second half to their partners
     logvar: Tensor,  # log-variances, same shape
@@ -38,6 +42,7 @@ def transition_divergence(
     return (cross - entropy).sum(1).view(2, -1).mean(0)
 
 # %% ../../nbs/26_slow_vae.ipynb #bdbdceee
+@shaped(rate=real(0, None, "("))
 def transition_as_released(
     mean: Tensor,  # posterior means `[2B, D]`
     logvar: Tensor,  # log-variances, same shape

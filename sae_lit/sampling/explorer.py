@@ -25,6 +25,7 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
+from ..data.checks import checked, whole
 from ..data.datasets import ArrayDataset, ImageDataset
 from ..data.disk import atomically
 from ..models.codes import bank_of, device_of, encode, encode_at, evaluating
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ipywidgets import FloatSlider, SelectionSlider, VBox
 
 # %% ../../nbs/52_explorer.ipynb #bcb3a817
+@checked(size=whole(1))
 def to_png(
     image: Tensor, # In [0, 1], [C, H, W], one or three channels
     size: int = 256, # Pixels of the longer side, about: whole multiples of the picture's own
@@ -88,6 +90,7 @@ def tensor_of(
     return torch.as_tensor(value).float()
 
 # %% ../../nbs/52_explorer.ipynb #665749a5
+@checked(bins=whole(2))
 def tells(
     codes: np.ndarray, # [N, D]
     factors: np.ndarray, # Class numbers, [N, F]
@@ -104,6 +107,7 @@ def tells(
     return [f'{names[f]} {100 * row[f]:.0f} %' if row[f] >= least else '' for f, row in zip(nats.argmax(1), share)]
 
 # %% ../../nbs/52_explorer.ipynb #f6aa8073
+@checked(most=whole(2))
 def levels_of(
     bank: Tensor, # [N, D]
     most: int = 16, # More different values than that are no levels
@@ -232,6 +236,7 @@ def put(self: Panel,
 # %% ../../nbs/52_explorer.ipynb #7ee753d7
 class Explorer:
     "Sliders over the latents of one model or several; `widget` shows them. Raises ValueError without data and bank, and as `Explored` does."
+    @checked(size=whole(1))
     def __init__(
         self,
         model: object, # With `encode` and `decode`, or a pair of such functions; a list of these is shown side by side
@@ -344,6 +349,7 @@ def save(self: Explorer) -> None:
     self.said.value = '<br>'.join(lines)
 
 # %% ../../nbs/52_explorer.ipynb #9f928278
+@checked(size=whole(1))
 def explore(
     model: object, # With `encode` and `decode`, or a pair of such functions; a list of these is shown side by side
     data: ImageDataset | Tensor | np.ndarray | None = None, # Pictures to start from, arrays [N, C, H, W]; None: only the bank's latents

@@ -27,7 +27,10 @@ WORDS = """\
 Drag a slider: it moves one latent of the code, over the range seen in training pictures, and the picture follows. Beside it stands what this latent tells most about, where that is known.
 Arrow keys move a slider in small steps. *mix* takes one variable from another picture."""
 
+from ..data.checks import checked, whole
+
 # %% ../../nbs/53_page.ipynb #a10a1ef5
+@checked()
 def page(
     title: str, # Above the sliders, and on the browser's tab
     models: Sequence[str | Path], # Folders that `load_model` reads; several are shown side by side
@@ -45,6 +48,7 @@ def page(
 # %% ../../nbs/53_page.ipynb #a43ebb50
 PORT = 8866 # Voilà's own
 
+@checked(wanted=whole(0, 65535))
 def free_port(
     wanted: int | None, # 0: any free one; None: Voilà's own, or any free one where that is busy
     host: str = '127.0.0.1', # Address to listen on
@@ -84,6 +88,7 @@ def voila() -> type: # The application
     return Voila
 
 # %% ../../nbs/53_page.ipynb #113e3af5
+@checked(port=whole(0, 65535))
 def serve(
     notebook: dict, # From `page`
     port: int, # From `free_port`

@@ -10,6 +10,7 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from ..data.checks import checked, whole
 from .hybrid import HybridSampler
 
 # %% ../../nbs/54_samplers.ipynb #2fa673b6
@@ -27,6 +28,7 @@ class PriorSampler:
     """Draws from the standard normal prior of a variational or Wasserstein autoencoder.
 
     Structure by Architecture, section 5. Raises ValueError for a `latent_dim` below 1."""
+    @checked(latent_dim=whole(1))
     def __init__(
         self,
         latent_dim: int, # D
@@ -35,6 +37,7 @@ class PriorSampler:
         if latent_dim < 1: raise ValueError(f"latent_dim={latent_dim}; expected at least 1")
         self.latent_dim, self.device = latent_dim, torch.device(device)
 
+    @checked(n=whole(0))
     def __call__(
         self,
         n: int, # How many latents, >= 0
@@ -48,6 +51,7 @@ class BankSampler(HybridSampler):
     """Draws whole rows of the bank, uniformly and with replacement: the control that mixes nothing.
 
     Raises ValueError for a bank that is not [N >= 2, D], or not finite."""
+    @checked()
     def __init__(
         self,
         bank: Tensor, # Latents of real pictures, [N, D]
@@ -68,6 +72,7 @@ class GaussianSampler:
     """Draws from the normal distribution with the bank's mean and full covariance (divided by N - 1).
 
     Raises ValueError for a bank that is not [N >= 2, D], or not finite."""
+    @checked()
     def __init__(
         self,
         bank: Tensor, # Latents of real pictures, [N, D]; many more rows than columns
@@ -76,6 +81,7 @@ class GaussianSampler:
         values = torch.as_tensor(bank).detach().double().cpu()
         self.mean, self.root = values.mean(0), symmetric_root(torch.atleast_2d(values.T.cov()))
 
+    @checked(n=whole(0))
     def __call__(
         self,
         n: int, # How many latents, >= 0
@@ -90,6 +96,7 @@ class MixtureSampler:
     """Draws from a mixture of normal distributions with full covariances, fitted to the bank by EM (scikit-learn).
 
     Raises ValueError for a bank that is not [N >= 2, D], or not finite, and for more components than rows."""
+    @checked(components=whole(1))
     def __init__(
         self,
         bank: Tensor, # Latents of real pictures, [N, D]; each component has D (D + 3) / 2 numbers to fit
@@ -106,6 +113,7 @@ class MixtureSampler:
         self.means, self.cuts = torch.tensor(self.fit.means_), torch.tensor(self.fit.weights_).cumsum(0)
         self.roots = [symmetric_root(torch.tensor(c)) for c in self.fit.covariances_]
 
+    @checked(n=whole(0))
     def __call__(
         self,
         n: int, # How many latents, >= 0

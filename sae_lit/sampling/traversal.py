@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
+from ..data.checks import checked, real, whole
 from ..data.figures import WIDTH, canvas
 from ..models.codes import bank_of, device_of, evaluating
 
 # %% ../../nbs/51_traversal.ipynb #bb2b2b6e
+@checked(steps=whole(2))
 def traverse(
     model: nn.Module, # With `decode`: [B, D] -> [B, C, H, W], and `groups`
     z: Tensor, # Latent of the picture to start from, [D]
@@ -87,6 +89,7 @@ def put_rows(
     if titles: ax.set_yticks(middles, titles)
 
 # %% ../../nbs/51_traversal.ipynb #334da029
+@checked(rows=whole(1), scale=real(0, None, "("))
 def plot_grid(
     images: Tensor, # In [0, 1], [rows * columns, C, H, W] or [rows, columns, C, H, W]
     rows: int = 1, # Rows of the grid, when `images` has no axis for them
@@ -115,6 +118,7 @@ def latent_labels(
     "A name for each latent: its variable and its own number, both counted from one as in the papers."
     return {int(d): f"S{g + 1} · z{int(d) + 1}" for g, group in enumerate(groups) for d in group}
 
+@checked(scale=real(0, None, "("))
 def plot_traversal(
     images: Tensor, # From `traverse`, [rows, steps, C, H, W]
     groups: Sequence[Sequence[int]] | None = None, # `model.groups`; None: each row is a variable of its own
