@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .perturb import Changed, check_epsilon, finite_s
-from ..data.checks import checked, real, whole
+from ..data.checks import checked, real, shape, whole
 from ..data.datasets import ImageDataset
 
 # %% ../../nbs/75_controls.ipynb #8aa4f514
@@ -25,7 +25,7 @@ def hash32(
     return x ^ (x >> 16 & 0xffff)
 
 # %% ../../nbs/75_controls.ipynb #f037c036
-@checked(size=whole(1))
+@checked(size=whole(1), rows=shape('N', whole=True))
 def noise_bits(
     rows: Tensor,  # int64 `[N]`: numbers of pictures
     size: int,  # values a picture

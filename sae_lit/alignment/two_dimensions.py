@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import jacfwd, vmap
 
-from ..data.checks import checked, real, whole
+from ..data.checks import checked, real, refuse, shape, whole
 from ..objectives.variational import kl_divergence
 
 # %% ../../nbs/74_two_dimensions.ipynb #40980fe6
@@ -30,13 +30,14 @@ def bars(
     centre = spacing * steps[torch.randint(count, (n,), generator=g)]
     return torch.stack([centre + half * (2 * torch.rand(n, generator=g) - 1), centre + .03 * torch.randn(n, generator=g)], 1)
 
-@checked()
+@checked(points=shape('n', 'd'))
 def normal_like(
     points: Tensor,  # `[n, d]`
     seed: int = 0,
 ) -> Tensor:  # `[n, d]`
     "As many points from the normal distribution with the same mean and covariance."
-    root = torch.linalg.cholesky(points.T.cov())
+    try: root = torch.linalg.cholesky(torch.atleast_2d(points.T.cov()))
+    except RuntimeError as error: raise ValueError(f"the covariance of these points {list(points.shape)} has no root ({error}); give points that vary in all directions") from error
     return points.mean(0) + torch.randn(points.shape, generator=torch.Generator().manual_seed(seed)) @ root.T
 
 # %% ../../nbs/74_two_dimensions.ipynb #a46aca0c
@@ -45,9 +46,10 @@ def degrees(
     direction: Tensor,  # `[..., 2]`
 ) -> Tensor:  # `[...]`, from -90 to 90
     "Angle of a line in the plane; opposite directions are the same line."
+    if not direction.ndim or direction.shape[-1] != 2: refuse('direction', direction, "directions in the plane, [..., 2]")
     return (torch.atan2(direction[..., 1], direction[..., 0]).rad2deg() + 90) % 180 - 90
 
-@checked()
+@checked(points=shape('n', 2))
 def principal_angle(
     points: Tensor,  # `[n, 2]`
 ) -> float:  # degrees
@@ -75,7 +77,7 @@ class PlaneVAE(nn.Module):
         return ((self.decoder(z) - x).square().sum(1) / (2 * self.tau**2) + kl_divergence(mean, 2 * log_std)).mean()
 
 # %% ../../nbs/74_two_dimensions.ipynb #7aaf974f
-@checked(hidden=whole(0), steps=whole(1), lr=real(0, None, "("))
+@checked(hidden=whole(0), steps=whole(1), lr=real(0, None, "("), points=shape('n', 2))
 def train_plane(
     points: Tensor,  # `[n, 2]`
     hidden: int = 0,  # 0: linear
@@ -92,17 +94,17 @@ def train_plane(
         adam = torch.optim.Adam(model.parameters(), lr, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         for _ in range(steps):
-            loss = model.loss(points[torch.randint(len(points), (256,))])
+            loss = model.loss(points.float()[torch.randint(len(points), (256,))])
             adam.zero_grad(); loss.backward(); adam.step(); schedule.step()
     return model
 
 # %% ../../nbs/74_two_dimensions.ipynb #57222934
-@checked()
+@checked(points=shape('n', 2))
 def main_axes(
     model: PlaneVAE,
     points: Tensor,  # `[n, 2]`
 ) -> Tensor:  # `[n, 2]`
     "The longer column of the decoder's Jacobian at the code of each point."
-    codes = model.encoder(points)[:, :2].detach()
+    codes = model.encoder(points.to(next(model.parameters())))[:, :2].detach()
     jacobian = vmap(jacfwd(model.decoder))(codes).detach()
     return jacobian[torch.arange(len(points)), :, jacobian.square().sum(1).argmax(1)]

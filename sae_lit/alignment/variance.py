@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .perturb import apply_pattern
-from ..data.checks import checked, real, whole
+from ..data.checks import checked, real, refuse, shape, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
 
@@ -89,11 +89,12 @@ def expansiveness(
     delta: float,  # the step that they are for, > 0
 ) -> dict[str, float]:  # "min", "mean", "rms"
     "Distance per step: the smallest, the mean, and the root mean square (Clearing the Path; at one finite step)."
+    if not steps.numel(): refuse('steps', steps, "one distance or more")
     alpha = steps.double() / delta
     return {'min': alpha.min().item(), 'mean': alpha.mean().item(), 'rms': alpha.square().mean().sqrt().item()}
 
 # %% ../../nbs/72_variance.ipynb #2f60bd79
-@checked(epsilon=real(0, 1, "(]"))
+@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'), before=shape('N', 'W', whole=True), after=shape('N', 'W', whole=True))
 def pattern_steps(
     images: Tensor,  # `[N, C, H, W]`
     before: Tensor,  # shifts at s, int64 `[N, W]`
@@ -107,7 +108,7 @@ def pattern_steps(
     return moved.flatten(1).norm(dim=1)
 
 # %% ../../nbs/72_variance.ipynb #db99c2d7
-@checked(epsilon=real(0, 1, "(]"))
+@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'), shifts=shape('M', 'W', whole=True))
 def explained_by_pattern(
     images: Tensor,  # a sample of clean pictures, `[N, C, H, W]`
     shifts: Tensor,  # a sample of shifts, int64 `[M, W]`, independent of the pictures
@@ -124,7 +125,7 @@ def explained_by_pattern(
     return float((share * (1 - share) * (up - down).square()).sum())
 
 # %% ../../nbs/72_variance.ipynb #eb847b64
-@checked(epsilon=real(0, 1, "(]"))
+@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'))
 def ignoring_error(
     images: Tensor,  # clean pictures, `[N, C, H, W]`
     epsilon: float,  # in (0, 1]

@@ -220,7 +220,7 @@ def part(self: ImageDataset,
     name: str,  # "train", "val" or "test"
 ) -> Self:
     "That part by the default split; a data set that is already a part is returned as it is."
-    if name not in ('train', 'val', 'test'): raise ValueError(f"no part {name!r}: expected 'train', 'val' or 'test'")
+    if name not in ('train', 'val', 'test'): raise ValueError(f"name={name!r}: no such part, expected 'train', 'val' or 'test'")
     if self.part_name is not None: return self
     return self.split()[('train', 'val', 'test').index(name)]
 

@@ -17,7 +17,7 @@ import torch
 from fastcore.basics import patch
 
 from .barcodes import barcodes
-from .checks import checked
+from .checks import checked, each, refuse, whole
 from .disk import atomically
 from .factors import FactorSpace
 from .files import BytePictures, RawRows, locate, npz_array, unpacked
@@ -32,13 +32,14 @@ MPI3D_FILES = {                         # name of the file, number of values of 
 }
 
 # %% ../../nbs/03b_mpi3d.ipynb #f99033cb
-@checked()
+@checked(grid=each(whole(1)))
 def write_mpi3d(
     path: str | Path,  # the file, such as "mpi3d_toy.npz"
     grid: Sequence[int] = (3, 3, 2, 3, 3, 4, 4),  # number of values of each of the seven factors
     compressed: bool = True,  # as numpy.savez_compressed does, else as numpy.savez
 ) -> Path:  # the file
     "A test file in MPI3D's published form: its pictures are barcodes, no real data."
+    if len(grid) != len(MPI3D_FACTORS): refuse('grid', grid, f"{len(MPI3D_FACTORS)} numbers of values, one per factor")
     space, kind = FactorSpace(MPI3D_FACTORS, grid), zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     header = {'descr': '|u1', 'fortran_order': False, 'shape': (len(space), 64, 64, 3)}
     def fill(temporary: Path) -> None:

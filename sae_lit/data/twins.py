@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from .checks import checked, whole
+from .checks import checked, each, whole
 from .datasets import ImageDataset
 from .disk import atomically, cache_folder
 from .factors import FactorSpace, as_index
@@ -229,6 +229,7 @@ def write(self: Shapes3DTwin,
     "Write the pictures in 3D-Shapes' published HDF5 form, in blocks, atomically."
     count = len(self) if count is None else count
     if not 1 <= count <= len(self): raise ValueError(f"count={count}: expected 1 to {len(self)}")
+    if chunks is not True: chunks = each(whole(1))('chunks', chunks)
     factors = self.factors(slice(0, count)).cpu().numpy()
     labels = np.stack([SHAPES3D_VALUES[j][factors[:, j]] for j in range(6)], 1)
     def fill(temporary: Path) -> None:

@@ -16,7 +16,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from torch import Tensor
 
-from ..data.checks import checked, one_of, refuse
+from ..data.checks import checked, one_of, refuse, shape
 from .boosting import FastBoosting
 from .information import as_arrays
 
@@ -35,11 +35,13 @@ def concentration(
     each = 1 + (shares * np.log(shares)).sum(axis) / np.log(importance.shape[axis])
     return float(each @ importance.sum(axis) / total)
 
-@checked()
+@checked(importance=shape('D', 'F'))
 def entropy_scores(
     importance: np.ndarray, # Not negative, latents by factors [D, F]
 ) -> tuple[float, float]: # Disentanglement, completeness; each 0 to 1
     "The two entropy scores of an importance matrix (Eastwood and Williams 2018, section 2)."
+    importance = np.asarray(importance)
+    if importance.min() < 0: refuse('importance', importance, "numbers that are not negative")
     return concentration(importance, axis=1), concentration(importance, axis=0)
 
 # %% ../../nbs/61_dci.ipynb #3bde1a70

@@ -63,8 +63,8 @@ def table(self: Disentanglement) -> str: # Markdown
         low_high = '{:.3f} to {:.3f}'.format(*self.intervals[name]) if name in self.intervals else ''
         rows.append(line(names.get(name, name), f'{value:.3f}', low_high, where[name]))
     lost = [f'{what}: {which}' for what, which in {'dead latents': self.dead, 'constant factors': self.constant}.items() if which]
-    why = [f'no {name}: {reason}' for name, reason in self.missing.items()]
-    return '\n'.join(rows + [''] * bool(lost or why) + ['; '.join(lost)] * bool(lost) + why)
+    notes = ['; '.join(lost)] * bool(lost) + [f'no {name}: {reason}' for name, reason in self.missing.items()]
+    return '\n'.join(rows + [''] * bool(notes) + notes)
 
 # %% ../../nbs/68_disentanglement.ipynb #2db129bb
 @patch

@@ -16,7 +16,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from ..data.checks import checked, one_of, real, shaped, whole
+from ..data.checks import checked, one_of, real, shape, shaped, whole
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
 from .dci import MODELS
@@ -27,7 +27,7 @@ from ..objectives.reconstruction import bernoulli, entropy, mean_squared_error
 from ..models.codes import device_of, encode_at, evaluating
 
 # %% ../../nbs/62_evaluation.ipynb #6bead432
-@checked()
+@checked(index=shape('n', whole=True))
 def reconstruction_scores(
     model: nn.Module, # With `encode` and `decode`
     data: ImageDataset, # Pictures to reconstruct

@@ -148,7 +148,10 @@ def factor_net_facts(
     path: str | Path = FACTOR_NET, # From `train_factor_net`
 ) -> dict[str, str]: # command, torch, sizes, test accuracies
     "How a file of weights came to be."
-    with safe_open(path, 'pt') as file: return file.metadata() or {}
+    if not Path(path).is_file(): raise FileNotFoundError(f"path={str(path)!r}: there is no such file; write one with train_factor_net")
+    try:
+        with safe_open(path, 'pt') as file: return file.metadata() or {}
+    except SafetensorError as error: raise ValueError(f"path={str(path)!r} holds no factor net ({error}); write one with train_factor_net") from None
 
 @checked()
 def load_factor_net(

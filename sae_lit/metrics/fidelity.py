@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..data.checks import checked, one_of, whole
+from ..data.checks import checked, one_of, refuse, shape, tensor, whole
 from ..data.datasets import ImageDataset, check_values
 from ..data.disk import atomically, cache_folder
 from .factor_net import FACTOR_NET, FactorNet, load_factor_net
@@ -71,7 +71,7 @@ def check_enough(
                          "fewer features, or frechet=False" if frechet else f"expected at least {least}"))
 
 # %% ../../nbs/67_fidelity.ipynb #4716e10c
-@checked()
+@checked(real=shape('M', 'd'), fake=shape('N', 'd'))
 def feature_distances(
     real: Tensor, # Features of real pictures, [M, d]
     fake: Tensor, # Features of generated pictures, [N, d]
@@ -101,7 +101,7 @@ def as_bytes(
     name: str = 'pictures', # What to call them in an error
 ) -> Tensor: # uint8 [N, 3, H, W]
     "Pictures as bytes in three channels. Raises ValueError for another shape or type, NaN, and values outside [0, 1]."
-    images = torch.as_tensor(images)
+    images = tensor(name, images, look=False)
     images = images[None] if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"{name} have shape {list(images.shape)}; expected [N, 1 or 3, H, W], channels first")
@@ -113,8 +113,9 @@ def as_bytes(
 # %% ../../nbs/67_fidelity.ipynb #14db8df7
 def byte_batches(pictures: Pictures, batch_size: int, name: str) -> Iterator[Tensor]: # uint8 [B, 3, H, W]
     "Pictures of any kind, in batches of one size; nothing is read before it is asked for."
+    if isinstance(pictures, str) or not isinstance(pictures, Iterable | ImageDataset): refuse(name, pictures, "pictures: an array [N, C, H, W], a data set, or anything that yields pieces of that")
     if isinstance(pictures, ImageDataset): pieces = (pictures.images(rows) for rows in torch.arange(len(pictures)).split(batch_size))
-    else: pieces = torch.as_tensor(pictures).split(batch_size) if isinstance(pictures, (Tensor, np.ndarray)) else pictures
+    else: pieces = tensor(name, pictures, look=False).split(batch_size) if isinstance(pictures, (Tensor, np.ndarray)) else pictures
     waiting: list[Tensor] = []
     for piece in pieces:
         piece = as_bytes(piece, name)
@@ -264,7 +265,7 @@ def fidelity(
     if features not in EYES: raise ValueError(f"features={features!r}; expected {' or '.join(map(repr, EYES))}")
     extractor = EYES[features](weights)
     for side, pictures in (('real', real), ('fake', fake)): # before the work begins, where one can count
-        if hasattr(pictures, '__len__') and not isinstance(pictures, (list, tuple)): check_enough(len(pictures), extractor.feature_dim, side, frechet)
+        if getattr(pictures, 'ndim', 0) == 4 or isinstance(pictures, Dataset): check_enough(len(pictures), extractor.feature_dim, side, frechet)
     seen = reference_features(real, extractor, batch_size, cache), extract(fake, extractor, batch_size, 'fake pictures')
     scores = feature_distances(*seen, frechet, kid, prc, seed)
     return {NAMES[features].get(name, name): value for name, value in scores.items()}

@@ -39,7 +39,7 @@ def edges_between(
     edges = np.linspace(latent.min(), latent.max(), bins + 1, dtype=np.result_type(latent, np.float16))
     return edges[1:-1] if (edges[1:] > edges[:-1]).all() else edges[:0]
 
-@checked(bins=whole(1), binning=one_of("width", "quantile"))
+@checked(bins=whole(1), binning=one_of("width", "quantile"), codes=checks.codes)
 def discretise(
     codes: np.ndarray, # Finite numbers, [N, D]
     bins: int = 20, # Bins a latent, >= 1

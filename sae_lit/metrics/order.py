@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from ..data.checks import checked, whole
+from ..data import checks
+from ..data.checks import checked, refuse, shape, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
 from .information import mutual_information
@@ -59,16 +60,19 @@ def home_variable(
     bins: int = 20, # Equal-width bins a latent
 ) -> np.ndarray: # Number of a variable for each factor, counted from 0, int64 [F]
     "The variable of the latent that has most information about each factor. Raises ValueError as `as_arrays` does."
-    owner = {d: g for g, group in enumerate(groups) for d in group}
+    codes, owner = checks.codes('codes', codes), {d: g for g, group in enumerate(groups) for d in group}
+    if missing := sorted({*range(np.shape(codes)[1])} - owner.keys()): refuse('groups', groups, f"groups that hold every latent; {missing} are in none")
     return np.array([owner[int(d)] for d in mutual_information(codes, factors, bins).argmax(0)])
 
-@checked()
+@checked(hardness=shape('F', look=False), homes=shape('F'))
 def order_correlation(
     hardness: np.ndarray, # From `nonlinearity`, [F]
     homes: np.ndarray, # From `home_variable`, [F]
 ) -> float: # Spearman's rank correlation, -1: hard factors enter first; 0 where all factors share a variable
     "Whether hard factors enter early. Raises ValueError for fewer than three factors that vary."
+    hardness, homes = hardness.double().numpy(), homes.double().numpy()
+    if hardness.shape != homes.shape: refuse('homes', homes, f"{len(hardness)} variables, one per factor of hardness")
     varies = np.isfinite(hardness)
-    if varies.sum() < 3: raise ValueError(f"{varies.sum()} varying factors are too few for a rank correlation; three are needed")
+    if varies.sum() < 3: raise ValueError(f"hardness of {varies.sum()} varying factors are too few for a rank correlation; three are needed")
     if np.ptp(homes[varies]) == 0: return 0.
     return float(spearmanr(hardness[varies], homes[varies]).statistic)

@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ..data.checks import checked, whole
+from ..data.checks import checked, shape, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
 from ..data.figures import heat_map, variables
@@ -76,7 +76,7 @@ def response_matrix(
     return (total / n).sqrt().cpu()
 
 # %% ../../nbs/69_responses.ipynb #bbaff724
-@checked()
+@checked(M=shape('rows', 'D'), z=shape('N', 'D'))
 def relative_responses(
     M: Tensor, # From `response_matrix`, [D, D] or [k, D]
     z: Tensor, # The codes it was measured with, [N, D]
@@ -89,7 +89,7 @@ def relative_responses(
     return M.double() / full.where(full > 0, torch.ones((), dtype=torch.float64))
 
 # %% ../../nbs/69_responses.ipynb #fdd14935
-@checked()
+@checked(M=shape('rows', 'columns'))
 def plot_responses(
     M: Tensor, # [rows, columns], not negative
     rows: Sequence[str] | None = None, # Names of what was changed, such as factors; None: do(z1), ..., or do(S1), ... for whole chunks
@@ -104,7 +104,7 @@ def plot_responses(
     return heat_map(M.detach().cpu(), rows, columns, variables(groups), square=latents, title=title, xlabel='moves')
 
 # %% ../../nbs/69_responses.ipynb #261f2c7b
-@checked()
+@checked(M=shape('rows', 'D'))
 def chunk_matrix(
     M: Tensor, # Relative responses, [D, D], or [k, D] from interventions on whole chunks
     groups: Sequence[Sequence[int]], # Latents of each chunk; all D, each once
@@ -118,7 +118,7 @@ def chunk_matrix(
     return moved.sqrt()
 
 # %% ../../nbs/69_responses.ipynb #62cee799
-@checked()
+@checked(M=shape('D', 'D'))
 def unused_latents(
     M: Tensor, # Relative responses, [D, D]
     threshold: float = .1, # Share of a full exchange
@@ -127,7 +127,7 @@ def unused_latents(
     return (M.amax(1) < threshold).nonzero().flatten().tolist()
 
 # %% ../../nbs/69_responses.ipynb #7d39df31
-@checked()
+@checked(M=shape('D', 'D'))
 def hybrid_risk(
     M: Tensor, # Relative responses, or a chunk matrix of them, [D, D]
     latents: Sequence[int] | None = None, # Which ones; None: all. Those that are not in `unused_latents(M)` are a good choice
@@ -215,7 +215,7 @@ def _share(R: Tensor, dim: int, rescaled: bool) -> float:
     if not rescaled: return share
     return (share - chance) / (1 - chance) if chance < 1 else 1.
 
-@checked()
+@checked(R=shape('F', 'D'))
 def causal_disentanglement(
     R: Tensor, # From `conditioned_responses`, [F, D]
     rescaled: bool = False, # So that equal responses give 0 instead of 1/F
@@ -223,7 +223,7 @@ def causal_disentanglement(
     "Does each latent answer to one factor? (CDS, arXiv 2106.16091.) Raises ValueError for negative or not finite responses."
     return _share(R, 0, rescaled)
 
-@checked()
+@checked(R=shape('F', 'D'))
 def causal_completeness(
     R: Tensor, # From `conditioned_responses`, [F, D]
     rescaled: bool = False, # So that equal responses give 0 instead of 1/D

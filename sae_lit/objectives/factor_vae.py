@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
-from ..data.checks import shaped, whole
+from ..data.checks import refuse, shaped, whole
 from ..nets.blocks import Mish
 
 # %% ../../nbs/22_factor_vae.ipynb #b0193764
@@ -79,5 +79,7 @@ def density_ratio(
 ) -> Tensor:  # `[N]`; the mean estimates the total correlation in nats
     "Log-ratio of q(z) to the product of its marginals as the critic sees it (Kim and Mnih 2018, equation 3); differentiable in `z` only"
     frozen = {n: p.detach() for n, p in critic.named_parameters()} | {n: b.clone() for n, b in critic.named_buffers()}
-    logits = functional_call(critic, frozen, (z,)).float()
+    if z.ndim != 2 or not z.numel(): refuse("z", z, "codes [N, D], none empty")
+    try: logits = functional_call(critic, frozen, (z,)).float()
+    except RuntimeError as error: raise ValueError(f"the critic cannot take codes z of shape {list(z.shape)} ({error}); build it for as many dimensions") from error
     return logits[:, 0] - logits[:, 1]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..data.checks import real, shaped, whole
+from ..data.checks import broadcasts, real, shaped, whole
 from .multiinformation import latent_scale
 
 # %% ../../nbs/25_hessian.ipynb #d636721e
@@ -75,6 +75,7 @@ def hessian_penalty(
     Raises ValueError for k < 2, epsilon <= 0, directions of another shape, share outside (0, 1], and an f without activations."""
     z = _codes(z)
     directions = _directions(directions, z, k)
+    if scale is not None: broadcasts(scale=scale, directions=directions)
     steps = directions if scale is None else directions * scale
     rows = _rows(z, share)
     return torch.stack([_variance(c) for c in _curvatures(f, z[:rows], steps[:rows], epsilon)], 1)
@@ -117,6 +118,7 @@ def normalized_hessian_penalty(
     Raises ValueError as `hessian_penalty` does, and where the scale must be measured: for a single code and for constant latents."""
     z = _codes(z)
     scale, rows = latent_scale(z) if scale is None else scale, _rows(z, share)
+    broadcasts(scale=scale, z=z)
     signs, normals = _directions(rademacher, z, k), _directions(normal, z, k, normal=True)
     found = _curvatures(f, z[:rows], (torch.cat([signs, normals], 1) * scale)[:rows], epsilon)
     mixed, total = (torch.stack(parts, 1) for parts in zip(*((_variance(c[:, :signs.shape[1]]), _variance(c[:, signs.shape[1]:])) for c in found)))

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..data.checks import real, shaped
+from ..data.checks import real, same_shape, shaped
 
 # %% ../../nbs/26_slow_vae.ipynb #cf1ef221
 @shaped()
@@ -20,6 +20,7 @@ def mean_distance(
     logvar: Tensor,  # log-variance, same shape
 ) -> Tensor:  # >= 0, same shape
     "Mean of |x| for x ~ N(d, exp(logvar)): the folded normal"
+    same_shape(d=d, logvar=logvar)
     std = (logvar / 2).exp()
     return std * math.sqrt(2 / math.pi) * (-.5 * (d / std).square()).exp() + d * torch.erf(d / std / math.sqrt(2))
 
@@ -49,5 +50,5 @@ def transition_as_released(
     rate: float = 6.,  # of the Laplace density, > 0
 ) -> Tensor:  # `[B]`
     "SlowVAE's released penalty: both cross-entropies, minus the mean entropy; errors as `transition_divergence`"
-    entropy = .5 * (logvar + math.log(2 * math.pi * math.e)).sum(1).view(2, -1).mean(0)
-    return 2 * transition_divergence(mean, logvar, rate) + entropy
+    divergence = transition_divergence(mean, logvar, rate)
+    return 2 * divergence + .5 * (logvar + math.log(2 * math.pi * math.e)).sum(1).view(2, -1).mean(0)

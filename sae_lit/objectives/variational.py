@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..data.checks import shaped
+from ..data.checks import broadcasts, shaped
 
 # %% ../../nbs/21_variational.ipynb #d5ea7502
 def _checked(*tensors: Tensor) -> list[Tensor]:
@@ -48,6 +48,7 @@ def log_normal(
     logvar: Tensor,  # broadcasts with `z`
 ) -> Tensor:  # broadcast shape
     "Log-density of a normal with the given mean and log-variance, elementwise"
+    broadcasts(z=z, mean=mean, logvar=logvar)
     return -.5 * (math.log(2 * math.pi) + logvar + ((z - mean) * (-logvar / 2).exp()).square())
 
 # %% ../../nbs/21_variational.ipynb #9ea230bb
@@ -56,6 +57,7 @@ def log_prior(
     z: Tensor,  # codes `[N, D]`
 ) -> Tensor:  # `[N]`, nats
     "Log-density of codes under N(0, I)"
+    z, = _checked(z)
     return log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
 
 # %% ../../nbs/21_variational.ipynb #707c4064

@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..data.checks import checked, refuse, whole
+
 # %% ../../nbs/53_page.ipynb #26487417
 CELL = """\
 import os
@@ -55,6 +57,7 @@ def free_port(
 ) -> int:
     "A port that can be listened on. Raises ValueError for one that cannot, and for an address that is not this machine's."
     if wanted is not None and not 0 <= wanted < 65536: raise ValueError(f"port={wanted}; expected 0 (any free one) to 65535")
+    if not host or '\0' in host: refuse('host', host, "an address of this machine, such as 127.0.0.1")
     try:
         with socket.create_server((host, PORT if wanted is None else wanted)) as server: return server.getsockname()[1]
     except OSError as error:
