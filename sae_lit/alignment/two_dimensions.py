@@ -38,7 +38,7 @@ def normal_like(
     "As many points from the normal distribution with the same mean and covariance."
     try: root = torch.linalg.cholesky(torch.atleast_2d(points.T.cov()))
     except RuntimeError as error: raise ValueError(f"the covariance of these points {list(points.shape)} has no root ({error}); give points that vary in all directions") from error
-    return points.mean(0) + torch.randn(points.shape, generator=torch.Generator().manual_seed(seed)) @ root.T
+    return points.mean(0) + torch.randn(points.shape, generator=torch.Generator().manual_seed(seed)).to(points) @ root.T
 
 # %% ../../nbs/74_two_dimensions.ipynb #a46aca0c
 @checked()

@@ -229,14 +229,14 @@ def write(self: Shapes3DTwin,
     "Write the pictures in 3D-Shapes' published HDF5 form, in blocks, atomically."
     count = len(self) if count is None else count
     if not 1 <= count <= len(self): raise ValueError(f"count={count}: expected 1 to {len(self)}")
-    if chunks is not True: chunks = each(whole(1))('chunks', chunks)
+    if not isinstance(chunks, (bool, np.bool_)): chunks = tuple(each(whole(1))('chunks', chunks))
     factors = self.factors(slice(0, count)).cpu().numpy()
     labels = np.stack([SHAPES3D_VALUES[j][factors[:, j]] for j in range(6)], 1)
     def fill(temporary: Path) -> None:
         with h5py.File(temporary, 'w') as f:
             f.create_dataset('labels', data=labels)
             shape = (count, *self.image_shape[1:], 3)
-            images = f.create_dataset('images', shape, np.uint8, chunks=chunks, compression='gzip')
+            images = f.create_dataset('images', shape, np.uint8, chunks=chunks if isinstance(chunks, tuple) else True, compression='gzip')
             block = min(images.chunks[0], count)                 # whole chunks, so that each is compressed once
             for i in range(0, count, block): images[i:i + block] = self.uint8(range(i, min(i + block, count)))
     return atomically(path, fill)

@@ -18,6 +18,7 @@ from ..data import checks
 from ..data.checks import checked, refuse, shape, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
+from ..data.pairs import places
 from .information import mutual_information
 
 # %% ../../nbs/69b_order.ipynb #29b8e5f1
@@ -43,12 +44,12 @@ def nonlinearity(
     Our measure for the observation of Structure by Architecture, section 5. Raises ValueError for data without a full factor grid."""
     space = data.factor_space
     if space is None or len(space) != len(data): raise ValueError(f"{data.name!r} is no full grid of factors; give the whole data set, not a part")
-    settings, lost = space.sample(contexts, seed), np.full(len(space.sizes), np.nan)
+    rows, settings, lost = places(data), space.sample(contexts, seed), np.full(len(space.sizes), np.nan)
     for f, size in enumerate(space.sizes):
         if size < 2: continue
         along = settings[:, None].repeat(1, size, 1)
         along[:, :, f] = torch.arange(size)
-        lost[f] = lost_by_a_sum(data.images(space.to_index(along.flatten(0, 1))).flatten(1).unflatten(0, (contexts, size)).cpu())
+        lost[f] = lost_by_a_sum(data.images(rows[space.to_index(along.flatten(0, 1))]).flatten(1).unflatten(0, (contexts, size)).cpu())
     return lost
 
 # %% ../../nbs/69b_order.ipynb #de109a44

@@ -70,7 +70,8 @@ def response_matrix(
     others = (rows + torch.randint(1, len(sampler.bank), (n,), generator=rng)) % len(sampler.bank)
     total = 0.
     with _measuring(model, sampler.bank) as device:
-        bank, owner = sampler.bank.to(device), sampler.owner.to(device)
+        like = next((p for p in model.parameters() if p.is_floating_point()), sampler.bank) if isinstance(model, nn.Module) else sampler.bank
+        bank, owner = sampler.bank.to(device, like.dtype), sampler.owner.to(device)
         for a, b in zip(rows.to(device).split(batch_size), others.to(device).split(batch_size)):
             total = total + squared_responses(model, bank[a], bank[b], owner).sum(0)
     return (total / n).sqrt().cpu()
