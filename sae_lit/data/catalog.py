@@ -171,6 +171,7 @@ def changes(
         for name, true in zip(counted, told): counted[name] += true
     return '; '.join(f'{count:,} {name}' for name, count in counted.items() if count) or 'nothing'
 
+# %% ../../nbs/05_catalog.ipynb #a61abc94
 @checked(n=whole(1))
 def check_data(
     data: ImageDataset,  # any data set

@@ -94,6 +94,8 @@ def folder_atomically(
 ) -> Path:  # the path
     "Let `write` fill a folder beside `path`, then swap: `path` is the old folder or the whole new one, whatever happens; `FileExistsError` for somebody else's"
     path = Path(path).resolve()
+    aside = path.with_name(f".{path.name}.old")
+    if aside.is_dir() and not path.exists(): os.rename(aside, path)  # a process was killed between two renames
     refuse_foreign(path, own)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = beside(path)

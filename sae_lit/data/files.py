@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Callable, Iterator
 
+# %% ../../nbs/03_files.ipynb #4c871a41
 import h5py
 import numpy as np
 import torch

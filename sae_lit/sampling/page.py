@@ -29,8 +29,6 @@ WORDS = """\
 Drag a slider: it moves one latent of the code, over the range seen in training pictures, and the picture follows. Beside it stands what this latent tells most about, where that is known.
 Arrow keys move a slider in small steps. *mix* takes one variable from another picture."""
 
-from ..data.checks import checked, whole
-
 # %% ../../nbs/53_page.ipynb #a10a1ef5
 @checked()
 def page(

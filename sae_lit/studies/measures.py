@@ -27,6 +27,8 @@ from ..metrics.information import discretise, mig, mutual_information
 from ..metrics.order import home_variable, nonlinearity, order_correlation
 from ..metrics.responses import causal_disentanglement, conditioned_responses, hybrid_risk, relative_responses, response_matrix, unused_latents
 from ..metrics.votes import beta_vae_score, factor_vae_score
+
+# %% ../../nbs/80b_measures.ipynb #9d0a5cfb
 from ..models.codes import device_of, encode, encode_at, evaluating
 from ..nets.bottlenecks import Gaussian
 from ..sampling.samplers import BankSampler, GaussianSampler, MixtureSampler
