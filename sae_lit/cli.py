@@ -6,8 +6,8 @@
 __all__ = ['RunFolder', 'DEMO', 'COMMANDS', 'default', 'found', 'home', 'config_of', 'opened', 'say', 'ticking', 'place',
            'together', 'death', 'joined', 'free_port', 'Source', 'Train', 'resumable', 'Evaluate', 'Sample',
            'save_pictures', 'Traverse', 'Explore', 'ListData', 'CheckData', 'WriteTwin', 'PerturbData', 'Data',
-           'RunStudy', 'Bench', 'TrainFactorNet', 'Demo', 'cores', 'main', 'told', 'filled', 'parsed', 'while_read',
-           'hushed', 'run']
+           'RunStudy', 'Bench', 'TrainFactorNet', 'Demo', 'cores', 'main', 'told', 'lenient', 'filled', 'parsed',
+           'while_read', 'hushed', 'run']
 
 # %% ../nbs/88_cli.ipynb #67ff5603
 import inspect
@@ -334,7 +334,8 @@ def drawn(self: Sample, model: "Autoencoder") -> "Callable[[int, int], Tensor]":
 @patch
 def __call__(self: Sample) -> None:
     import torch
-    if self.n < 1: raise ValueError(f"n={self.n} must be at least 1")
+    for name, least in {"n": 1, "reference": 0}.items():
+        if getattr(self, name) < least: raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
     model, data = opened(self.run)
     path = place(self.out, home(self.run) / "figures/samples.png")
     with torch.no_grad(): images = model.decode(self.codes(model, data))
@@ -650,8 +651,7 @@ def main(
     debug = os.environ.get("SAE_LIT_DEBUG") == "1" or "--debug" in words
     words = [w for w in words if w != "--debug"] or ["--help"]
     if not debug: threading.excepthook = hushed
-    for stream in (sys.stdout, sys.stderr):  # a console that knows few letters shows a question mark for the others
-        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
+    lenient()
     try:
         with while_read(): run(parsed(filled(words)), words)
         return 0
@@ -670,6 +670,11 @@ def told(error: BaseException) -> tuple[str, int]:  # a line, and the exit code
     return f"unexpected {type(error).__name__}: {text}; the same command with --debug shows where it came from", 1
 
 # %% ../nbs/88_cli.ipynb #20b03f88
+def lenient() -> None:
+    "Let a console that knows few letters show a question mark for the others."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
+
 def filled(words: list[str]) -> list[str]:
     "The words; `ValueError` for an empty one, which for a path would be the current folder, and for a name the default."
     if "" not in words: return words

@@ -157,7 +157,7 @@ def array(
     try: found = np.asarray(value)
     except (ValueError, TypeError, RuntimeError): refuse(name, value, "an array of numbers", "its rows must have one length")
     if found.dtype.kind not in "biuf": refuse(name, found if found.ndim else value, "an array of real numbers", "convert it first")
-    if look and found.dtype.kind == "f" and (bad := int((~(np.abs(found) <= MOST)).sum())):
+    if look and found.dtype.kind == "f" and (bad := int((~(np.abs(found) <= min(MOST, float(np.finfo(found.dtype).max)))).sum())):
         refuse(name, found, "finite numbers up to 1e100", f"{bad} of its values are NaN, infinite or larger: find out where they come from, or drop those rows")
     return found
 
@@ -175,7 +175,7 @@ def tensor(
         found = found.astype(found.dtype.newbyteorder("=")) if not found.dtype.isnative else found
         return torch.from_numpy(np.array(found, copy=True) if not found.flags.writeable or min(found.strides, default=0) < 0 else found)
     if value.is_complex(): refuse(name, value, "real numbers")
-    if look and value.is_floating_point() and (bad := int((~(value.detach().abs() <= MOST)).sum())):
+    if look and value.is_floating_point() and (bad := int((~(value.detach().abs() <= min(MOST, torch.finfo(value.dtype).max))).sum())):
         refuse(name, value, "finite numbers up to 1e100", f"{bad} of its values are NaN, infinite or larger: find out where they come from")
     return value.long() if value.dtype in (torch.uint16, torch.uint32, torch.uint64) else value
 
@@ -198,11 +198,10 @@ def shape(
 # %% ../../nbs/00_checks.ipynb #8c0806e2
 def codes(name: str, value: object) -> np.ndarray:  # float64 `[N, D]`
     "Check for codes to be scored: finite numbers `[N, D]`"
-    found = array(name, value, look=False)
+    found = array(name, value, look=False).astype(np.float64)
     if found.ndim != 2 or not found.size: refuse(name, found, "codes [N, D], none empty", "one latent is a column: codes[:, None]" if found.ndim == 1 else "")
     if bad := np.flatnonzero(~(np.abs(found) <= MOST).all(0)).tolist():
         refuse(name, found, "finite numbers up to 1e100", f"latents {bad} hold NaN, infinite or larger values; check the model, or drop these columns")
-    found = found.astype(np.float64)
     still = np.ptp(found, 0) < 1e-100
     return np.where(still, found[:1], found) if still.any() else found
 

@@ -114,9 +114,12 @@ def infomec(
 ) -> InfoMEC:
     """Modularity, explicitness and compactness (Hsu et al. 2023, 2024), the values of Tripod's metrics/infomec.py.
 
-    Raises ValueError if all factors are constant, for folds < 2 and unknown pruning, and as `as_arrays` does."""
+    Raises ValueError if all factors are constant, for `discrete` codes with nearly as many values as samples, for folds < 2 and unknown pruning, and as `as_arrays` does."""
     if folds is not None and folds < 2: raise ValueError(f"folds={folds}; expected at least 2, or None to score on the same codes")
     codes, factors = as_arrays(codes, factors)
+    values = max(len(np.unique(z)) for z in codes.T)
+    if discrete and values > max(16, len(codes) // 2):
+        raise ValueError(f"discrete=True, but a latent takes {values:,} values in {len(codes):,} samples: every value would be a class of its own, and tell everything; give discrete=False, or round the codes to their levels")
     varies = factors.min(0) < factors.max(0)
     if not varies.any(): raise ValueError(f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure")
     active, classes = active_by(codes, discrete, pruning), as_classes(factors[:, varies])

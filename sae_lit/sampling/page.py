@@ -40,7 +40,7 @@ def plain(
 ) -> str: # Markdown that shows it as it is
     "Words that stay words: no tag, link, formula or heading comes of them."
     escaped = html.escape(' '.join(text.split()))
-    return re.sub(r'([\\`*_{}\[\]()#+.!|~$^-])', r'\\\1', escaped)
+    return re.sub(r'([\\`*_{}\[\]()#|~$^])', r'\\\1', escaped)
 
 @checked()
 def page(
@@ -61,13 +61,13 @@ def page(
 # %% ../../nbs/53_page.ipynb #a43ebb50
 PORT = 8866 # Voilà's own
 
-@checked(wanted=whole(0, 65535))
+@checked(wanted=None)
 def free_port(
     wanted: int | None, # 0: any free one; None: Voilà's own, or any free one where that is busy
     host: str = '127.0.0.1', # Address to listen on
 ) -> int:
     "A port that can be listened on. Raises ValueError for one that cannot, and for an address that is not this machine's."
-    if wanted is not None and not 0 <= wanted < 65536: raise ValueError(f"port={wanted}; expected 0 (any free one) to 65535")
+    if wanted is not None: wanted = whole(0, 65535)('port', wanted)
     if not host or '\0' in host: refuse('host', host, "an address of this machine, such as 127.0.0.1")
     try:
         with socket.create_server((host, PORT if wanted is None else wanted)) as server: return server.getsockname()[1]
