@@ -125,6 +125,7 @@ def report(
     scores: Scores,  # from `evaluate`
     folder: str | Path | None = None,  # where to write; None: the run's own folder
     seconds: float | None = None,  # that training took, if known
+    called: Path | None = None,  # what the page shall call the folder, if it will be moved
 ) -> Path:  # the page
     "Write `figures/*.png` and `report.html`; `ValueError` without a folder, or for data that are not pictures."
     if len(data.image_shape) != 3: raise ValueError(f"{data.name} has shape {list(data.image_shape)}: a report needs pictures, [C, H, W]")
@@ -137,7 +138,7 @@ def report(
                "traversals": plot_latents(run.model, data), "history": plot_history(run.history, curves), "scores": plot_scores(scores)}
     for name, figure in figures.items():
         atomically(folder / f"figures/{name}.png", lambda path: figure.savefig(path, format="png", dpi=160))
-    page = compose(run, data, scores, folder, seconds)
+    page = compose(run, data, scores, folder, seconds, called or folder)
     atomically(folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
     return folder / "report.html"
 
@@ -155,6 +156,7 @@ def compose(
     scores: Scores,
     folder: Path,  # where the figures are
     seconds: float | None,
+    called: Path,  # how the page names it
 ) -> str:  # HTML
     "The page."
     name, figure = (run.model.spec or {}).get("name", "autoencoder"), lambda which, alt: picture(folder / f"figures/{which}.png", alt)
@@ -167,7 +169,7 @@ def compose(
                 figure("traversals", "A row of pictures for each latent")),
         section("Scores", "Reconstruction and fidelity on pictures kept apart from training (FFD is a distance with our own features, not a FID); the others on codes of pictures with known factors.", rows(scores.table())),
         section("Learning curve", "What the training logged.", figure("history", "Training loss and validation error over steps")),
-        section("Go on", "Load this model, and move its latents with sliders:", f"<pre>{html.escape(code(folder, data, run.model.latent_dim))}</pre>")]
+        section("Go on", "Load this model, and move its latents with sliders:", f"<pre>{html.escape(code(called, data, run.model.latent_dim))}</pre>")]
     head = facts(run.model, data, run.history[-1]["step"], seconds)
     listed = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in head.items())
     return PAGE.substitute(style=STYLE, title=html.escape(f"{name.upper()} on {data.name}"), facts=listed, sections="\n".join(parts))

@@ -1,5 +1,6 @@
 "The explorer in a real browser: a person's mouse drags a slider, in JupyterLab and on the web page, and the picture on the screen follows."
 import os
+import re
 import shutil
 import signal
 import socket
@@ -81,6 +82,11 @@ def until(done: Callable[[], object], why: Callable[[], str] = lambda: "") -> No
         time.sleep(.05)
 
 
+def address(home: Path) -> str:
+    "What the server says where it is, with the token."
+    return re.search(r"http://\S+[?]token=\w+", (home/"server.log").read_text())[0]
+
+
 def a_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server: return server.getsockname()[1]
 
@@ -123,7 +129,7 @@ def test_web_page(browser, tmp_path: Path):
     run, port, program = tmp_path/"run", a_port(), "import sys; from sae_lit.cli import main; sys.exit(main())"
     assert main([*"train --model sae-4 --data digits --resolution 8 --steps 40 --batch-size 16 --out".split(), str(run)]) == 0
     explore = [sys.executable, "-c", program, "explore", run, "--port", port, "--no-browser"]
-    with serving(explore, port, tmp_path), window(browser, f"http://127.0.0.1:{port}/") as page:
+    with serving(explore, port, tmp_path), window(browser, address(tmp_path)) as page:
         assert Image.open(run/"figures/explorer.png").width > 500  # the still
         there(page)
         text = page.inner_text("body")

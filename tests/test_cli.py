@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import typing
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from sae_lit.cli import COMMANDS, main
+from sae_lit.cli import COMMANDS, CheckData, PerturbData, WriteTwin, main
 from sae_lit.data.catalog import load_data
 from sae_lit.models.pretrained import PRETRAINED
 from tests import hear
@@ -299,12 +300,78 @@ def test_demo(tmp_path: Path):
 
 def test_demo_makes_room_for_itself_only(tmp_path: Path):
     from sae_lit.cli import Demo
+    from sae_lit.data.disk import place_folder
     demo = Demo(tmp_path/"demo")
-    demo.clear(); (demo.out/"old").touch()
-    demo.clear(); assert [p.name for p in demo.out.iterdir()] == ["demo.json"]
-    (demo.out/"demo.json").rename(demo.out/"work")
+    demo.clear()
+    assert [p.name for p in demo.work.iterdir()] == ["demo.json"] and not demo.out.exists()
+    place_folder(demo.work, demo.out)
+    demo.clear(); assert (demo.out/"demo.json").exists()  # the old one stays until the new one is whole
+    (demo.out/"notes").touch()
+    with pytest.raises(FileExistsError, match="holds notes"): demo.clear()
+    (demo.out/"demo.json").unlink()
     with pytest.raises(FileExistsError, match="no demo"): demo.clear()
-    assert (demo.out/"work").exists()
+    assert (demo.out/"notes").exists()
+
+
+def hostile_options() -> list[str]:
+    "Every option of every command that takes a number, a path or a name, with values that nobody means."
+    lines = []
+    for name, command in COMMANDS.items():
+        kinds = {f"data {s}": kind for s, kind in (("check", CheckData), ("write-twin", WriteTwin), ("perturb", PerturbData))} if name == "data" else {name: command}
+        for words, kind in kinds.items():
+            for field, hint in typing.get_type_hints(kind).items():
+                options = [o for o in (hint, *typing.get_args(hint)) if o in (int, float, Path, str)]
+                if not options or field in ("run", "name", "path", "runs", "workers", "processes", "jobs"): continue  # jobs=-1: all cores
+                values = {int: ("-1", "1e400", "nan", ""), float: ("nan", "inf", "-1", ""), Path: ("",), str: ("",)}[options[0]]
+                lines += [f"{words}|--{field.replace('_', '-')}|{value}" for value in values]
+    return lines
+
+
+def test_hostile_options(finished: Path, tmp_path: Path, monkeypatch, capsys):
+    "Exit code 2, and one line that names the option, for every option and value that has no meaning; training is not begun."
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sae_lit.training.fit.fit", lambda *args, **options: (_ for _ in ()).throw(ValueError("fit would look at the rest")))
+    needs = {"evaluate": [str(finished)], "sample": [str(finished)], "traverse": [str(finished)], "explore": [str(finished)], "data check": ["digits"],
+             "data write-twin": ["dsprites-twin", "x.npz"], "data perturb": ["nowhere", "nowhere"], "study": ["smoke"]}
+    lines, bad = hostile_options(), []
+    for line in lines:
+        command, option, value = line.split("|")
+        try: code = main([*command.split(), *needs.get(command, []), option, value])
+        except SystemExit as end: code = end.code
+        said = capsys.readouterr().err
+        if code != 2: bad.append(f"{line}: {code} {said[-150:]}")
+    assert not bad, f"{len(bad)} of {len(lines)}:\n" + "\n".join(bad)
+    print(f"{len(lines)} calls")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_help_on_any_console(encoding: str, tmp_path: Path):
+    done = subprocess.run([SAE_LIT, "train", "--help"], cwd=tmp_path, capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding})
+    assert done.returncode == 0 and b"usage: sae-lit train" in done.stdout and not done.stderr
+
+
+def test_an_unexpected_error_is_one_line(monkeypatch, capsys):
+    "Whatever goes wrong inside: no traceback, and another exit code than for bad input."
+    def broken(*_, **__): raise KeyError("inside")
+    monkeypatch.setattr("sae_lit.data.catalog.load_data", broken)
+    assert main(["data", "check", "digits"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "sae-lit: unexpected KeyError: 'inside'; the same command with --debug shows where it came from"
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs /proc")
+def test_processes_listen_on_the_loopback_only(tmp_path: Path):
+    "Two processes meet without a port that other machines can reach."
+    words = [SAE_LIT, *TINY, "--steps", "100000", "--processes", "2", "--out", "run"]
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}, preexec_fn=hear)
+    try:
+        while process.poll() is None and not (tmp_path/"run/metrics.jsonl").exists(): time.sleep(.1)
+        inodes = {os.readlink(f"/proc/{process.pid}/fd/{fd}")[8:-1] for fd in os.listdir(f"/proc/{process.pid}/fd") if "socket" in os.readlink(f"/proc/{process.pid}/fd/{fd}")}
+        lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+        listening = [f[1] for f in lines if f[3] == "0A" and f[9] in inodes]
+        assert all(a.startswith(("0100007F:", "00000000000000000000000001000000:")) for a in listening), listening
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
 
 
 def test_interrupted(tmp_path: Path):

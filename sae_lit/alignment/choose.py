@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .perturb import check_clean
 from .polarized import active_units, posterior
 from ..data.catalog import AROUND
+from ..data.checks import checked, one_of, path, real, shape, whole
 from ..data.datasets import ImageDataset
 from ..metrics.evaluation import markdown, reconstruction_scores
 from ..metrics.information import mig, mutual_information
@@ -33,7 +34,7 @@ def finished(
 ) -> Run:
     "The run, read from its folder if need be. FileNotFoundError where there is no model."
     if isinstance(run, Run): return run
-    folder = Path(run)
+    folder = path('runs', run)
     model, file = load_model(folder), folder / 'metrics.jsonl'
     history = [json.loads(line) for line in file.read_text().splitlines() if line.endswith('}')] if file.is_file() else []
     config = folder / 'config.json'
@@ -51,6 +52,7 @@ def check_origin(
     return run
 
 # %% ../../nbs/73b_choose.ipynb #30ad17a2
+@checked()
 def encoder_hash(
     model: nn.Module,  # with `encoder` and `bottleneck`
 ) -> str:  # 16 hexadecimal digits
@@ -126,6 +128,7 @@ def to_dict(self: Choice) -> dict:  # JSON-ready
     "All but s itself."
     return {name: value for name, value in vars(self).items() if name != 's'}
 
+@checked(s=shape('N'), factors=shape('N', 'F', whole=True))
 def shares(
     s: Tensor,  # `[N]`
     factors: Tensor,  # classes `[N, F]`
@@ -139,6 +142,7 @@ def shares(
     return found
 
 # %% ../../nbs/73b_choose.ipynb #9b7dccde
+@checked(which=one_of("worst", "best"), n=whole(2), threshold=real(0, None, "("), tolerance=real(0))
 def choose(
     runs: Sequence[Run | str | Path],  # β-VAEs that differ in their seed only, or their folders; at least two, better ten
     data: ImageDataset,  # the clean data set that s is for, with known factors

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .perturb import Changed, check_epsilon, finite_s
+from ..data.checks import checked, real, shape, whole
 from ..data.datasets import ImageDataset
 
 # %% ../../nbs/75_controls.ipynb #8aa4f514
@@ -24,6 +25,7 @@ def hash32(
     return x ^ (x >> 16 & 0xffff)
 
 # %% ../../nbs/75_controls.ipynb #f037c036
+@checked(size=whole(1), rows=shape('N', whole=True))
 def noise_bits(
     rows: Tensor,  # int64 `[N]`: numbers of pictures
     size: int,  # values a picture
@@ -55,6 +57,7 @@ class Noisy(Changed):
         return changed.clamp_(0, 1) if self.clip else changed
 
 # %% ../../nbs/75_controls.ipynb #beae5671
+@checked(epsilon=real(0, 1, "(]"))
 def uniform_noise(
     data: ImageDataset,  # clean pictures
     epsilon: float,  # in (0, 1]
@@ -64,6 +67,7 @@ def uniform_noise(
     "Add noise from U[-epsilon, epsilon], fixed for each picture (Clearing the Path, section 5). ValueError for epsilon outside (0, 1]."
     return Noisy(data, 'uniform-noise', epsilon, seed, clip)
 
+@checked(epsilon=real(0, 1, "(]"))
 def random_signs(
     data: ImageDataset,  # clean pictures
     epsilon: float,  # in (0, 1]
@@ -74,6 +78,7 @@ def random_signs(
     return Noisy(data, 'random-signs', epsilon, seed, clip)
 
 # %% ../../nbs/75_controls.ipynb #83326883
+@checked()
 def shuffled(
     s: Tensor,  # one number a picture, `[N]`
     seed: int = 0,

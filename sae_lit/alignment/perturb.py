@@ -22,11 +22,13 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
+from ..data.checks import checked, one_of, optional, path, real, shape, tensor, whole
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
 from ..data.twins import DSPRITES, DSPRITES_VALUES, SHAPES3D, Shapes3DTwin, write_npz
 
 # %% ../../nbs/73_perturb.ipynb #56e6f1b1
+@checked(height=whole(1), width=whole(1))
 def sign_pattern(
     height: int,  # rows, at least 1
     width: int,  # columns, at least 1
@@ -36,6 +38,7 @@ def sign_pattern(
     if min(height, width) < 1: raise ValueError(f"a pattern of {height} x {width} signs: expected at least one row and column")
     return torch.randint(2, (height, width), generator=torch.Generator().manual_seed(seed), dtype=torch.int8) * 2 - 1
 
+@checked(width=whole(1))
 def column_factors(
     width: int,  # columns of the picture, at least 1
     seed: int = 0,
@@ -55,7 +58,7 @@ def finite_s(
     s: Sequence[float] | np.ndarray | Tensor,  # one number a picture
 ) -> Tensor:  # float64 `[N]` on the CPU
     "s as float64; ValueError for another shape, or naming the first row that is not finite."
-    s = torch.as_tensor(s).detach().cpu().double()
+    s = tensor('s', s, look=False).detach().cpu().double()
     if s.ndim != 1 or not len(s): raise ValueError(f"s has shape {list(s.shape)}: expected [N], one number a picture")
     if len(bad := (~s.isfinite()).nonzero()): raise ValueError(f"s[{int(bad[0])}] is {s[bad[0]].item()}: expected finite numbers; check the encoder that gave s")
     return s
@@ -70,6 +73,7 @@ def scale_of(
     return scale
 
 # %% ../../nbs/73_perturb.ipynb #0d5050d1
+@checked(kappa=real(0, None, "("), outside=one_of("refuse", "clip"))
 def shift_table(
     s: Sequence[float] | np.ndarray | Tensor,  # one number a picture, `[N]`
     kappa: float,  # rows per standard deviation, > 0
@@ -78,9 +82,9 @@ def shift_table(
     outside: str = 'refuse',  # s outside the ruler's range: "refuse", or "clip" to the range
 ) -> Tensor:  # int64 `[N, W]`, never negative
     "How many rows each column of each picture is shifted. ValueError for s that is not finite or out of range, kappa that is not positive, and column factors below 1."
-    s, scale, c = finite_s(s), scale or scale_of(s), torch.as_tensor(column_factors).cpu()
+    s, scale, c = finite_s(s), scale or scale_of(s), shape('W', whole=True)('column_factors', column_factors).cpu()
     if not 0 < kappa < float('inf'): raise ValueError(f"kappa={kappa}: expected a positive number of rows per standard deviation")
-    if c.ndim != 1 or not len(c) or c.min() < 1: raise ValueError(f"column factors {c.tolist()}: expected one for each column, at least 1")
+    if c.min() < 1: raise ValueError(f"column_factors={c.tolist()}: expected one for each column, at least 1")
     if outside not in ('refuse', 'clip'): raise ValueError(f"outside={outside!r}: expected 'refuse' or 'clip'")
     wrong = (s < scale.low) | (s > scale.high)
     if outside == 'refuse' and wrong.any():
@@ -89,6 +93,7 @@ def shift_table(
     return torch.floor(rows[:, None] / c + .5).long()
 
 # %% ../../nbs/73_perturb.ipynb #969d35f9
+@checked(epsilon=real(0, 1, "(]"))
 def check_epsilon(epsilon: float) -> float:
     "epsilon; ValueError outside (0, 1]"
     if not 0 < epsilon <= 1: raise ValueError(f"epsilon={epsilon}: expected more than 0 and at most 1, as pictures lie in [0, 1]")
@@ -102,6 +107,7 @@ def _add_signs(images: Tensor, shifts: Tensor, pattern: Tensor, epsilon: float, 
     changed = torch.add(images, field[:, None] if pattern.ndim == 2 else field.transpose(0, 1), alpha=epsilon)
     return changed.clamp_(0, 1) if clip else changed
 
+@checked(epsilon=real(0, 1, "(]"), shifts=shape('N', 'W', whole=True))
 def apply_pattern(
     images: Tensor,  # `[N, C, H, W]`
     shifts: Tensor,  # int64 `[N, W]`
@@ -113,7 +119,7 @@ def apply_pattern(
     check_epsilon(epsilon)
     if images.ndim != 4 or not images.is_floating_point(): raise ValueError(f"images are {images.dtype} {list(images.shape)}: expected floats [N, C, H, W] in [0, 1]; divide bytes by 255")
     h, w = images.shape[-2:]
-    if pattern.shape[-1] != w or shifts.shape != (len(images), w) or pattern.ndim == 3 and len(pattern) != images.shape[1]:
+    if pattern.ndim not in (2, 3) or pattern.shape[-1] != w or shifts.shape != (len(images), w) or pattern.ndim == 3 and len(pattern) != images.shape[1]:
         raise ValueError(f"pictures {list(images.shape)}, shifts {list(shifts.shape)} and pattern {list(pattern.shape)} do not fit: expected [N, C, H, W], [N, W] and [P, W] or [C, P, W]")
     if len(shifts) and not 0 <= shifts.min() <= shifts.max() <= pattern.shape[-2] - h:
         raise ValueError(f"shifts from {int(shifts.min())} to {int(shifts.max())} leave the pattern of {pattern.shape[-2]} rows: expected 0 to {pattern.shape[-2] - h}")
@@ -239,6 +245,7 @@ def digest(self: Perturbed) -> str:  # 16 hexadecimal digits
 # %% ../../nbs/73_perturb.ipynb #56c67c28
 MOST = 32_000  # distinct patterns, as levels are two bytes
 
+@checked(epsilon=real(0, 1, "(]"), kappa=real(0, None, "("))
 def perturb(
     data: ImageDataset,  # clean pictures: whole, a part, or a view
     s: Sequence[float] | np.ndarray | Tensor,  # one number for each of them, `[len(data)]`
@@ -266,6 +273,7 @@ def perturb(
 
 # %% ../../nbs/73_perturb.ipynb #f64c1572
 @patch
+@checked(outside=one_of("refuse", "clip"))
 def change(self: Perturbed,
     images: Tensor,  # clean pictures `[N, C, H, W]`, of any origin
     s: Sequence[float] | np.ndarray | Tensor,  # their s, `[N]`, in the unit that was given to `perturb`
@@ -276,6 +284,7 @@ def change(self: Perturbed,
     return apply_pattern(images, shifts.to(images.device), self.pattern.to(images.device), self.epsilon, self.clip)
 
 # %% ../../nbs/73_perturb.ipynb #dc0971b9
+@checked(n=whole(1))
 def signature(
     data: ImageDataset,  # clean
     n: int = 64,  # how many pictures
@@ -286,6 +295,7 @@ def signature(
 
 # %% ../../nbs/73_perturb.ipynb #910700ed
 @patch
+@checked()
 def save(self: Perturbed,
     path: str | Path,  # a file, by custom `NAME.npz`
 ) -> Path:  # the file
@@ -302,7 +312,7 @@ def save(self: Perturbed,
 # %% ../../nbs/73_perturb.ipynb #4152a81d
 def _find(file: str | Path) -> Path:
     "The file, as named or in $SAE_LIT_DATA; ValueError for no name, FileNotFoundError if it is in neither place."
-    if file is None: raise ValueError("this perturbation was never saved: use `perturb(...).save(path)` before training, so that it can be loaded again")
+    if file is None: raise ValueError("file: this perturbation was never saved: use `perturb(...).save(path)` before training, so that it can be loaded again")
     places = [Path(file).expanduser(), Path(os.environ.get('SAE_LIT_DATA') or '.').expanduser() / file]
     for path in places:
         if path.is_file(): return path
@@ -318,6 +328,7 @@ def _contents(path: Path) -> dict:
     return found
 
 # %% ../../nbs/73_perturb.ipynb #20095184
+@checked(epsilon=real(0, 1, "(]"), file=optional(path))
 def load(
     data: ImageDataset,  # the clean data set that was perturbed, or a view of it
     file: str | Path,  # from `save`; looked for as named, then in $SAE_LIT_DATA
@@ -334,7 +345,7 @@ def load(
     if not off < .01: raise ValueError(f"{path} is for other pictures than those of {data.name!r}, though they have the same size: it was made for {about['data']}")
     made = Perturbed(data, arrays['level'], arrays['table'].long(), arrays['pattern'], about.pop('epsilon'), about.pop('clip'), about)
     if made.digest != about.pop('digest'): raise ValueError(f"{path} is damaged: its numbers do not give its digest; save it again")
-    if digest not in (None, made.digest): raise ValueError(f"{path} holds the perturbation {made.digest}, but {digest} was asked for: it has changed; restore the file, or ask for the new one")
+    if digest not in (None, made.digest): raise ValueError(f"{path} holds the perturbation {made.digest}, but digest={digest!r} was asked for: it has changed; restore the file, or ask for the new one")
     made._note(file=str(file), digest=made.digest, **({} if epsilon is None else {'epsilon': check_epsilon(epsilon)}))
     if epsilon is not None: made.epsilon = float(epsilon)
     return made
@@ -348,6 +359,7 @@ def uint8(self: Perturbed,
     return self.images(index).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 @patch
+@checked(count=whole(1))
 def write(self: Perturbed,
     path: str | Path,  # the file
     count: int | None = None,  # write only the first `count` pictures

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..data.checks import checked, shape
 from ..data.datasets import ImageDataset
 from ..models.codes import device_of, evaluating
 from ..objectives.variational import kl_divergence
@@ -21,6 +22,7 @@ class Posterior(NamedTuple):
     mean: Tensor  # `[N, D]`
     variance: Tensor  # `[N, D]`, > 0
 
+@checked(index=shape('N', whole=True))
 def posterior(
     model: nn.Module,  # with `encoder` and a Gaussian `bottleneck`
     data: ImageDataset,
@@ -40,12 +42,14 @@ def posterior(
     return found
 
 # %% ../../nbs/70_polarized.ipynb #665bfa84
+@checked(variance=shape('N', 'D'))
 def information_level(
     variance: Tensor,  # of the posteriors, `[N, D]`
 ) -> Tensor:  # `[D]`, at most 1: near 0 for a latent that knows nothing
     "One minus the mean posterior variance of each latent (Clearing the Path, section 5, figure 4)."
     return 1 - variance.mean(0)
 
+@checked(variance=shape('N', 'D'))
 def active_units(
     variance: Tensor,  # of the posteriors, `[N, D]`
     threshold: float = .8,  # on the mean variance
@@ -54,6 +58,7 @@ def active_units(
     return (variance.mean(0) < threshold).nonzero().flatten().tolist()
 
 # %% ../../nbs/70_polarized.ipynb #12dcf5a1
+@checked(mean=shape('N', 'D'), variance=shape('N', 'D'))
 def kl_gap(
     mean: Tensor,  # of the posteriors, `[N, D]`
     variance: Tensor,  # the same shape

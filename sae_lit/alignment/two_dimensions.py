@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import jacfwd, vmap
 
+from ..data.checks import checked, real, refuse, shape, whole
 from ..objectives.variational import kl_divergence
 
 # %% ../../nbs/74_two_dimensions.ipynb #40980fe6
+@checked(n=whole(2), count=whole(2), spacing=real(0, None, "("))
 def bars(
     n: int = 20_000,  # points
     count: int = 3,  # bars, at least 2
@@ -28,21 +30,26 @@ def bars(
     centre = spacing * steps[torch.randint(count, (n,), generator=g)]
     return torch.stack([centre + half * (2 * torch.rand(n, generator=g) - 1), centre + .03 * torch.randn(n, generator=g)], 1)
 
+@checked(points=shape('n', 'd'))
 def normal_like(
     points: Tensor,  # `[n, d]`
     seed: int = 0,
 ) -> Tensor:  # `[n, d]`
     "As many points from the normal distribution with the same mean and covariance."
-    root = torch.linalg.cholesky(points.T.cov())
-    return points.mean(0) + torch.randn(points.shape, generator=torch.Generator().manual_seed(seed)) @ root.T
+    try: root = torch.linalg.cholesky(torch.atleast_2d(points.T.cov()))
+    except RuntimeError as error: raise ValueError(f"the covariance of these points {list(points.shape)} has no root ({error}); give points that vary in all directions") from error
+    return points.mean(0) + torch.randn(points.shape, generator=torch.Generator().manual_seed(seed)).to(points) @ root.T
 
 # %% ../../nbs/74_two_dimensions.ipynb #a46aca0c
+@checked()
 def degrees(
     direction: Tensor,  # `[..., 2]`
 ) -> Tensor:  # `[...]`, from -90 to 90
     "Angle of a line in the plane; opposite directions are the same line."
+    if not direction.ndim or direction.shape[-1] != 2: refuse('direction', direction, "directions in the plane, [..., 2]")
     return (torch.atan2(direction[..., 1], direction[..., 0]).rad2deg() + 90) % 180 - 90
 
+@checked(points=shape('n', 2))
 def principal_angle(
     points: Tensor,  # `[n, 2]`
 ) -> float:  # degrees
@@ -52,6 +59,7 @@ def principal_angle(
 # %% ../../nbs/74_two_dimensions.ipynb #81bcb64b
 class PlaneVAE(nn.Module):
     "Two latents for points in the plane; linear, or with two hidden layers of tanh both ways."
+    @checked(hidden=whole(0), tau=real(0, None, "("))
     def __init__(self,
         hidden: int = 0,  # units a layer; 0: linear
         tau: float = .1,  # noise of the model, > 0
@@ -69,6 +77,7 @@ class PlaneVAE(nn.Module):
         return ((self.decoder(z) - x).square().sum(1) / (2 * self.tau**2) + kl_divergence(mean, 2 * log_std)).mean()
 
 # %% ../../nbs/74_two_dimensions.ipynb #7aaf974f
+@checked(hidden=whole(0), steps=whole(1), lr=real(0, None, "("), points=shape('n', 2))
 def train_plane(
     points: Tensor,  # `[n, 2]`
     hidden: int = 0,  # 0: linear
@@ -77,23 +86,25 @@ def train_plane(
     seed: int = 0,
 ) -> PlaneVAE:
     "Adam on batches of 256, with a cosine to zero."
-    steps, lr = steps or (6000 if hidden else 15_000), lr or (.003 if hidden else .01)
+    if steps is None: steps = 6000 if hidden else 15_000
+    if lr is None: lr = .003 if hidden else .01
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = PlaneVAE(hidden)
         adam = torch.optim.Adam(model.parameters(), lr, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         for _ in range(steps):
-            loss = model.loss(points[torch.randint(len(points), (256,))])
+            loss = model.loss(points.float()[torch.randint(len(points), (256,))])
             adam.zero_grad(); loss.backward(); adam.step(); schedule.step()
     return model
 
 # %% ../../nbs/74_two_dimensions.ipynb #57222934
+@checked(points=shape('n', 2))
 def main_axes(
     model: PlaneVAE,
     points: Tensor,  # `[n, 2]`
 ) -> Tensor:  # `[n, 2]`
     "The longer column of the decoder's Jacobian at the code of each point."
-    codes = model.encoder(points)[:, :2].detach()
+    codes = model.encoder(points.to(next(model.parameters())))[:, :2].detach()
     jacobian = vmap(jacfwd(model.decoder))(codes).detach()
     return jacobian[torch.arange(len(points)), :, jacobian.square().sum(1).argmax(1)]

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from .perturb import apply_pattern
+from ..data.checks import checked, real, refuse, shape, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
 
 # %% ../../nbs/72_variance.ipynb #1c8f6725
+@checked()
 def full_grid(data: ImageDataset) -> FactorSpace:
     "The factors of a data set with a picture for each of their combinations, in order: a whole grid, or a view of some classes with as many fewer; ValueError for any other."
     if data.factor_space is not None:
@@ -24,6 +26,7 @@ def full_grid(data: ImageDataset) -> FactorSpace:
         if len(space) == len(data) and torch.equal(space.to_index(torch.stack([number for _, number in kept], 1)), torch.arange(len(data))): return space
     raise ValueError(f"{data.name!r} is no full grid of factors; give a whole data set, or a view with `only`, and not a part")
 
+@checked(factor=whole(0), contexts=whole(1))
 def curves_along(
     data: ImageDataset,  # with known factors on a full grid
     factor: int,  # its number, from 0
@@ -37,6 +40,7 @@ def curves_along(
     return data.images(space.to_index(along.flatten(0, 1))).flatten(1).unflatten(0, along.shape[:2]).cpu()
 
 # %% ../../nbs/72_variance.ipynb #c6d49098
+@checked(contexts=whole(2))
 def explained_variance(
     data: ImageDataset,  # with known factors on a full grid
     contexts: int = 200,  # settings of the other factors, at least 2
@@ -50,6 +54,7 @@ def explained_variance(
         explained.append(float((contexts * average - along.mean()) / (contexts - 1)))
     return np.array(explained)
 
+@checked(n=whole(2))
 def total_variance(
     data: ImageDataset,
     n: int = 2000,  # pictures
@@ -60,6 +65,7 @@ def total_variance(
     return float(data.images(index).flatten(1).double().var(0).sum())
 
 # %% ../../nbs/72_variance.ipynb #ae2ed7de
+@checked(classes=whole(2))
 def unit_step(
     classes: int,  # at least 2
 ) -> float:
@@ -67,6 +73,7 @@ def unit_step(
     if classes < 2: raise ValueError(f"a factor with {classes} class has no step: expected at least 2")
     return 2 * 3**.5 / (classes - 1)
 
+@checked(factor=whole(0), contexts=whole(1))
 def factor_steps(
     data: ImageDataset,  # with known factors on a full grid
     factor: int,  # its number, from 0
@@ -76,15 +83,18 @@ def factor_steps(
     "How far each step of a factor moves the picture (L2). ValueError for data without a full factor grid."
     return curves_along(data, factor, contexts, seed).diff(dim=1).norm(dim=2)
 
+@checked(delta=real(0, None, "("))
 def expansiveness(
     steps: Tensor,  # distances, of any shape
     delta: float,  # the step that they are for, > 0
 ) -> dict[str, float]:  # "min", "mean", "rms"
     "Distance per step: the smallest, the mean, and the root mean square (Clearing the Path; at one finite step)."
+    if not steps.numel(): refuse('steps', steps, "one distance or more")
     alpha = steps.double() / delta
     return {'min': alpha.min().item(), 'mean': alpha.mean().item(), 'rms': alpha.square().mean().sqrt().item()}
 
 # %% ../../nbs/72_variance.ipynb #2f60bd79
+@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'), before=shape('N', 'W', whole=True), after=shape('N', 'W', whole=True))
 def pattern_steps(
     images: Tensor,  # `[N, C, H, W]`
     before: Tensor,  # shifts at s, int64 `[N, W]`
@@ -98,6 +108,7 @@ def pattern_steps(
     return moved.flatten(1).norm(dim=1)
 
 # %% ../../nbs/72_variance.ipynb #db99c2d7
+@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'), shifts=shape('M', 'W', whole=True))
 def explained_by_pattern(
     images: Tensor,  # a sample of clean pictures, `[N, C, H, W]`
     shifts: Tensor,  # a sample of shifts, int64 `[M, W]`, independent of the pictures
@@ -114,6 +125,7 @@ def explained_by_pattern(
     return float((share * (1 - share) * (up - down).square()).sum())
 
 # %% ../../nbs/72_variance.ipynb #eb847b64
+@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'))
 def ignoring_error(
     images: Tensor,  # clean pictures, `[N, C, H, W]`
     epsilon: float,  # in (0, 1]

@@ -11,7 +11,10 @@ from typing import Sequence
 import numpy as np
 import torch
 
+from .checks import checked, refuse, shape, whole
+
 # %% ../../nbs/03a_barcodes.ipynb #b7dcc16b
+@checked(height=whole(2), width=whole(1))
 def barcodes(
     classes: np.ndarray | torch.Tensor,  # factor classes `[N, F]`
     sizes: Sequence[int],  # how many classes each factor has, at most 256
@@ -19,9 +22,11 @@ def barcodes(
     width: int = 64,  # pixels, at least one a factor
 ) -> np.ndarray:  # uint8 `[N, H, W, 3]`
     "Generated pictures from which the classes can be read; ValueError if there are too few pixels or too many classes."
+    classes = shape('N', 'F', whole=True)('classes', classes).cpu().numpy()
+    if len(sizes) != classes.shape[1]: refuse('sizes', sizes, f"{classes.shape[1]} of them, one per column of classes")
     if max(sizes) > 256 or len(sizes) > width:
         raise ValueError(f"{len(sizes)} factors of up to {max(sizes)} classes do not fit into {width} pixels of 256 levels")
-    level = np.asarray(classes) * 255 // np.maximum(np.asarray(sizes) - 1, 1)
+    level = classes * 255 // np.maximum(np.asarray(sizes) - 1, 1)
     red = level[:, np.arange(width) * len(sizes) // width].astype(np.uint8)            # `[N, W]`
     red = np.broadcast_to(red[:, None], (len(red), height, width))
     green = np.broadcast_to((np.arange(height) * 255 // (height - 1)).astype(np.uint8)[:, None], red.shape)

@@ -8,7 +8,6 @@ __all__ = ['ImageDataset', 'check_values', 'ArrayDataset', 'split_rows']
 # %% ../../nbs/01_datasets.ipynb #18c38cb3
 import copy
 import difflib
-import operator
 from typing import Self, Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from fastcore.basics import patch
 from torch.utils.data import Dataset
 
+from .checks import array, checked, device as checked_device, each, real, tensor, whole
 from .factors import FactorSpace, as_index
 
 # %% ../../nbs/01_datasets.ipynb #d9f77768
@@ -98,11 +98,8 @@ def to(self: ImageDataset,
     device: str | torch.device,  # where pictures shall be made and returned
 ) -> Self:
     "The same data set with its in-memory storage, and the pictures it returns, on `device`."
-    device = torch.device(device)
-    if device.type == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f"device {device} was asked for, but PyTorch sees no CUDA device here: use 'cpu'")
     moved = copy.copy(self)
-    moved.device = device
+    moved.device = device = checked_device('device', device)
     for key, value in vars(moved).items():
         if torch.is_tensor(value) and key not in ('rows', 'pool'): setattr(moved, key, value.to(device))
     return moved
@@ -126,12 +123,11 @@ def _channels_first(
 ) -> torch.Tensor:  # `[N, C, H, W]` or `[N, D]`
     "As a tensor with channels first, sharing memory where possible; ValueError for a list of pictures of different shapes."
     if isinstance(images, (list, tuple)):
-        images = [np.asarray(picture) for picture in images]
+        images = [array('images', picture, look=False) for picture in images]
         if len(shapes := {picture.shape for picture in images}) > 1:
             raise ValueError(f"expected pictures of one shape, got {' and '.join(map(str, sorted(shapes)[:2]))}: cut or resize them first")
         images = np.stack(images)
-    if isinstance(images, np.ndarray) and min(images.strides, default=0) < 0: images = images.copy()  # mirrored views, which PyTorch cannot share
-    images = torch.as_tensor(images)
+    images = tensor('images', images, look=False)
     if images.ndim == 3: images = images[:, None]
     colours, (_, second, third, last) = (1, 3, 4), (*images.shape, 0, 0, 0, 0)[:4]
     return images.permute(0, 3, 1, 2) if last in colours and second not in colours and min(second, third) > 4 else images
@@ -151,6 +147,8 @@ class ArrayDataset(ImageDataset):
         if images.ndim not in (2, 4) or not len(images):
             raise ValueError(f"expected pictures [N, C, H, W], [N, H, W, C] or [N, H, W], or vectors [N, D], with N > 0, got shape {list(images.shape)}")
         if images.dtype != torch.uint8: images = check_values(images.float(), name)
+        elif images.ndim == 4 and images.max() == 1:
+            raise ValueError(f"{name}: the bytes hold only 0 and 1, expected 0 to 255, so that all pictures would be nearly black; give (images > 0) for black and white, or images * 255")
         self.labels = None if factors is None else _class_numbers(factors, len(images), name)
         super().__init__(name, images.shape[1:], len(images), _space(self.labels, factor_space, len(images), name))
         self.data = images
@@ -165,11 +163,11 @@ class ArrayDataset(ImageDataset):
 # %% ../../nbs/01_datasets.ipynb #cbabe233
 def _class_numbers(factors: object, size: int, name: str) -> torch.Tensor:  # int64 `[N, F]`
     "Factor classes as numbers; ValueError for names, fractions, negative numbers, and too few or too many rows."
-    try: classes = torch.as_tensor(factors)
-    except (TypeError, ValueError): classes = None                       # words
+    try: classes = tensor('factors', factors, look=False)
+    except ValueError: classes = None                       # words
     if classes is None or classes.is_floating_point():
         raise ValueError(f"{name}: factor classes must be integers, got {np.asarray(factors).dtype}; number them: np.unique(values, return_inverse=True)[1]")
-    if len(classes) != size: raise ValueError(f"{name}: {len(classes)} rows of factors for {size} pictures")
+    if not classes.ndim or len(classes) != size: raise ValueError(f"{name}: factors {list(classes.shape)} for {size} pictures, expected [{size}, F]: a row for each picture")
     if classes.min() < 0: raise ValueError(f"{name}: factor classes must not be negative, got {int(classes.min())}; count them from 0")
     return classes.long().reshape(size, -1)
 
@@ -185,6 +183,7 @@ def _space(factors: torch.Tensor | None, space: FactorSpace | None, size: int, n
     return space
 
 # %% ../../nbs/01_datasets.ipynb #7420fd53
+@checked(size=whole(0))
 def split_rows(
     size: int,  # number of rows
     fractions: Sequence[float] | str = (.7, .1, .2),  # train, val, test; or "released"
@@ -194,8 +193,8 @@ def split_rows(
     if isinstance(fractions, str):
         if fractions != 'released': raise ValueError(f"fractions={fractions!r}: expected three numbers or 'released'")
         return _released_rows(size)
-    shares = tuple(float(f) for f in fractions)
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    shares = tuple(each(real(0, 1))('fractions', fractions))
+    if len(shares) != 3 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"fractions={shares}: expected three shares for train, val and test, none negative, that add up to 1")
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
     test, val = round(size * shares[2]), round(size * shares[1])
@@ -229,11 +228,12 @@ def split(self: ImageDataset,
 
 # %% ../../nbs/01_datasets.ipynb #be9ba25f
 @patch
+@checked()
 def part(self: ImageDataset,
     name: str,  # "train", "val" or "test"
 ) -> Self:
     "That part by the default split; a data set that is already a part is returned as it is."
-    if name not in ('train', 'val', 'test'): raise ValueError(f"no part {name!r}: expected 'train', 'val' or 'test'")
+    if name not in ('train', 'val', 'test'): raise ValueError(f"name={name!r}: no such part, expected 'train', 'val' or 'test'")
     if self.part_name is not None: return self
     return self.split()[('train', 'val', 'test').index(name)]
 
@@ -243,7 +243,8 @@ def _meets(self: ImageDataset,
     condition: dict[str, int | Sequence[int]],  # factor name: class or classes, such as {"floor hue": [0, 1]}
 ) -> torch.Tensor:  # bool `[len(self)]`
     "Which of this data set's pictures have, for every factor named, one of its classes; ValueError for a factor or class that is not there."
-    if not condition: raise ValueError("no factor named: give a dict of factor names and classes, such as {'shape': [2]}")
+    if not condition or not isinstance(condition, dict):
+        raise ValueError(f"condition {condition!r}: expected a dict of factor names and classes, such as {{'shape': [2]}}")
     factors, space, found = self.factors(slice(None)).cpu(), self.factor_space, torch.ones(len(self), dtype=torch.bool)
     for name, classes in condition.items():
         if name not in space.names:
@@ -259,8 +260,9 @@ def _meets(self: ImageDataset,
 def _either(near: list[str]) -> str: return f"did you mean {' or '.join(map(repr, near))}? " if near else ''
 
 def _classes(classes: int | Sequence[int]) -> list[int]:
-    "One class or several as a list; TypeError if they are not integers."
-    return [operator.index(c) for c in (classes if hasattr(classes, '__iter__') else [classes])]
+    "One class or several as a list; ValueError if they are not integers."
+    one = not hasattr(classes, '__iter__') or isinstance(classes, (np.ndarray, torch.Tensor)) and not classes.ndim
+    return each(whole())('classes', [classes] if one else classes)
 
 # %% ../../nbs/01_datasets.ipynb #4e0a3c14
 @patch

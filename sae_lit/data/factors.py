@@ -13,17 +13,19 @@ from typing import Sequence
 import numpy as np
 import torch
 
+from .checks import checked, each, tensor, text, whole
+
 # %% ../../nbs/00_factors.ipynb #0b397625
 def as_index(
     index: int | slice | Sequence[int] | np.ndarray | torch.Tensor,  # which rows
     size: int,  # how many rows there are
 ) -> torch.Tensor:  # int64 `[N]`, every entry in 0..size-1
-    "Any way of naming rows as one int64 tensor; IndexError if a row does not exist, TypeError if it is not an integer."
+    "Any way of naming rows as one int64 tensor; IndexError if a row does not exist, ValueError if it is not an integer."
     if isinstance(index, slice): return torch.arange(*index.indices(size))
-    rows = torch.as_tensor(index)
+    rows = index if isinstance(index, torch.Tensor) else tensor("index", index)
     if rows.numel() == 0: return rows.reshape(-1).long()
     if rows.dtype == torch.bool or rows.is_floating_point() or rows.is_complex():
-        raise TypeError(f"indices must be integers, got {rows.dtype}; convert them, or use mask.nonzero() for a mask")
+        raise ValueError(f"index: indices must be integers, got {rows.dtype}; convert them, or use mask.nonzero() for a mask")
     rows = rows.reshape(-1).long()
     low, high = rows.aminmax()
     if low < 0 or high >= size:
@@ -34,10 +36,12 @@ def as_index(
 # %% ../../nbs/00_factors.ipynb #580c58f9
 class FactorSpace:
     "A full grid of factors: row number and factor classes are translated into each other (mixed radix, last factor fastest)."
+    @checked(names=None)
     def __init__(self,
         names: Sequence[str],  # one name a factor
         sizes: Sequence[int],  # how many classes each factor has, each at least 1
     ):
+        names = each(text)("names", [*names] if isinstance(names, str) else names)
         if len(names) != len(sizes) or not names:
             raise ValueError(f"expected as many names as sizes, and at least one: got {len(names)} names and {len(sizes)} sizes")
         if min(sizes) < 1: raise ValueError(f"sizes must be at least 1, got {tuple(sizes)}")
@@ -75,7 +79,7 @@ def to_index(self: FactorSpace,
     factors: Sequence[Sequence[int]] | np.ndarray | torch.Tensor,  # classes `[N, F]` or `[F]`
 ) -> torch.Tensor:  # int64 row numbers `[N]`
     "Row numbers of the given factor classes; ValueError if a class does not exist."
-    factors = torch.as_tensor(factors)
+    factors = tensor("factors", factors)
     factors = factors.reshape(1, -1) if factors.ndim == 1 else factors
     if factors.ndim != 2 or factors.shape[1] != len(self.sizes):
         raise ValueError(f"expected factors of shape [N, {len(self.sizes)}] ({', '.join(self.names)}), got {list(factors.shape)}")
@@ -87,6 +91,7 @@ def to_index(self: FactorSpace,
 
 # %% ../../nbs/00_factors.ipynb #3b3fcb8f
 @patch
+@checked(n=whole(0))
 def sample(self: FactorSpace,
     n: int,  # how many
     seed: int = 0,  # same seed, same factors

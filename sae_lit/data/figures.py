@@ -76,7 +76,7 @@ def heat_map(
     values = np.asarray(values, float)
     if values.shape != (len(rows), len(columns)): raise ValueError(f"{len(rows)} row and {len(columns)} column names for a matrix {list(values.shape)}; expected as many")
     if not np.isfinite(values).any(): raise ValueError(f"none of the matrix's {values.size} values is finite; there is nothing to draw")
-    if blocks and sum(blocks.values()) != len(columns): raise ValueError(f"blocks {dict(blocks)} hold {sum(blocks.values())} columns, the matrix has {len(columns)}; expected as many")
+    if blocks and sum(blocks.values()) != len(columns): raise ValueError(f"blocks {dict(blocks)} of the groups hold {sum(blocks.values())} columns, the matrix has {len(columns)}; expected as many")
     wide, names = len(columns) > 12, .068 * max(map(len, rows)) + .3 * bool(ylabel) + .25
     tall = max(map(len, columns)) > 4 or wide and max(map(len, columns)) > 2 # names of columns are written upwards
     height = .27 * len(rows) + .3 + .2 * (bool(title) + bool(xlabel) + bool(blocks)) + .068 * max(map(len, columns)) * tall

@@ -18,6 +18,7 @@ from fastcore.basics import patch
 
 from .arm import MPI3D_FACTORS
 from .barcodes import barcodes
+from .checks import checked, each, refuse, whole
 from .disk import atomically
 from .factors import FactorSpace
 from .files import BytePictures, RawRows, locate, npz_array, unpacked
@@ -31,12 +32,14 @@ MPI3D_FILES = {                         # name of the file, number of values of 
 }
 
 # %% ../../nbs/03b_mpi3d.ipynb #f99033cb
+@checked(grid=each(whole(1)))
 def write_mpi3d(
     path: str | Path,  # the file, such as "mpi3d_toy.npz"
     grid: Sequence[int] = (3, 3, 2, 3, 3, 4, 4),  # number of values of each of the seven factors
     compressed: bool = True,  # as numpy.savez_compressed does, else as numpy.savez
 ) -> Path:  # the file
     "A test file in MPI3D's published form: its pictures are barcodes, no real data."
+    if len(grid) != len(MPI3D_FACTORS): refuse('grid', grid, f"{len(MPI3D_FACTORS)} numbers of values, one per factor")
     space, kind = FactorSpace(MPI3D_FACTORS, grid), zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     header = {'descr': '|u1', 'fortran_order': False, 'shape': (len(space), 64, 64, 3)}
     def fill(temporary: Path) -> None:
@@ -77,6 +80,7 @@ class MPI3D(BytePictures):
     "A published MPI3D file (Gondal et al. 2019), or one of the same form with another `grid`. ValueError if it is not whole, or has not the grid's size."
     page = 'https://github.com/rr-learning/disentanglement_dataset'
 
+    @checked()
     def __init__(self,
         variant: str = 'toy',  # "toy", "realistic", "real", or "complex" for the real one with complex shapes
         root: str | Path | None = None,  # the file or its folder; None: $SAE_LIT_DATA

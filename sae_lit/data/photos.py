@@ -21,11 +21,12 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .barcodes import barcodes
+from .checks import checked, whole
 from .datasets import ImageDataset
 from .disk import atomically
 from .factors import FactorSpace
 from .files import locate, npz_array, read_picture
-from .rendered import PictureFiles, check_folder
+from .rendered import PictureFiles, check_folder, folder_digest
 
 # %% ../../nbs/03d_photos.ipynb #9ba2359b
 class GivenTest(PictureFiles):
@@ -65,6 +66,7 @@ def read_partition(
 ) -> np.ndarray:  # uint8 `[N]`: 0 train, 1 val, 2 test
     "CelebA's partition, for pictures 000001.jpg on; ValueError naming the line that is not as it should be."
     lines = path.read_text(errors='replace').splitlines()
+    if path.suffix == '.csv': lines = [line.replace(',', ' ') for line in lines[1:]]  # Kaggle's form, with a head
     if len(lines) != count: raise ValueError(f"{path} has {len(lines):,} lines, expected {count:,}, one for each picture")
     for i, line in enumerate(lines, 1):
         name, _, part = line.partition(' ')
@@ -73,10 +75,22 @@ def read_partition(
     return np.array([int(line[10:]) for line in lines], np.uint8)
 
 # %% ../../nbs/03d_photos.ipynb #22115eb7
+def _celeba(root: str | Path | None, filename: str, page: str) -> tuple[Path, Path]:
+    "The list and the folder of the pictures, side by side, as the publisher's folders `Eval` and `Img` have them, or as Kaggle lays them out."
+    for inside in ('', 'Eval/', 'Anno/'):
+        for name in (filename, filename.replace('.txt', '.csv')):
+            try: path = locate(root, inside + name, page)
+            except FileNotFoundError: continue
+            around = (path.parent, path.parent.parent / 'Img', path.parent / 'Img')
+            places = [place / inner for place in around for inner in ('img_align_celeba/img_align_celeba', 'img_align_celeba')]
+            return path, next((p for p in places if p.is_dir() and any(p.glob('*.jpg'))), path.parent / 'img_align_celeba')
+    return locate(root, filename, page), Path()
+
 class CelebA(GivenTest):
     "CelebA's aligned pictures (Liu et al. 2015), the middle 128 x 128; no factors. Needs `img_align_celeba/` and `list_eval_partition.txt` side by side."
     filename, page = 'list_eval_partition.txt', 'https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html'
 
+    @checked(resolution=whole(1, 128), count=whole(1))
     def __init__(self,
         root: str | Path | None = None,  # folder of the list and of `img_align_celeba`; None: $SAE_LIT_DATA
         resolution: int = 128,  # pixels a side; less than 128: the crop is scaled down
@@ -84,13 +98,16 @@ class CelebA(GivenTest):
         unpack: bool = True,  # decode all once, into the cache folder (10 GB)
         count: int = 202_599,  # how many pictures there must be; another number for a folder that is not the published one
     ):
-        path = locate(root, self.filename, self.page)
-        self.partition, self.pictures = read_partition(path, count), path.parent / 'img_align_celeba'
+        path, self.pictures = _celeba(root, self.filename, self.page)
+        self.partition = read_partition(path, count)
         super().__init__('celeba', resolution, count)
         self.trainable = self.partition == 0
         self._keep(self.pictures, in_memory, unpack, 'celeba')
 
 # %% ../../nbs/03d_photos.ipynb #1b3fd79e
+@patch
+def _inputs(self: CelebA) -> str: return folder_digest(self.pictures)
+
 @patch
 def _complete(self: CelebA) -> None: check_folder(self.pictures, [f'{i + 1:06}.jpg' for i in range(self.storage_size)], self.page)
 
@@ -115,6 +132,7 @@ def split(self: CelebA,
     return _parts(self, *(rows[part == i] for i in range(3)))
 
 # %% ../../nbs/03d_photos.ipynb #ab06a7a7
+@checked()
 def write_celeba(
     root: str | Path,  # folder for the list and the pictures
     partition: Sequence[int],  # 0 train, 1 val, 2 test, for each picture
@@ -171,6 +189,7 @@ class RFD(GivenTest):
     "The simulated pictures of the robot finger data set (Dittadi et al. 2021), 128 x 128, seven varied factors that fill a small part of their grid."
     page = 'https://arxiv.org/abs/2010.14407'
 
+    @checked(resolution=whole(1, 128))
     def __init__(self,
         root: str | Path | None = None,  # the folder `finger`, the one around it, or the one around `robot_finger_datasets`; None: $SAE_LIT_DATA
         resolution: int = 128,  # pixels a side; less than 128: scaled down
@@ -211,6 +230,7 @@ def _picture(self: RFD, row: int) -> Image.Image:
     raise ValueError(f"{row}.png in {self.tar} has {picture.width} x {picture.height} pixels, expected 128 x 128")
 
 # %% ../../nbs/03d_photos.ipynb #1b7a820e
+@checked()
 def write_rfd(
     root: str | Path,  # the folder around `robot_finger_datasets`
     classes: np.ndarray | torch.Tensor,  # classes of all nine factors `[N, 9]`

@@ -9,9 +9,12 @@ __all__ = ['BatchStream']
 import torch
 from fastcore.basics import patch
 
+from .checks import checked, whole
+
 # %% ../../nbs/04_streams.ipynb #b389de2f
 class BatchStream:
     "Row numbers of a batch as a pure function of (seed, step, rank), without replacement within an epoch."
+    @checked()
     def __init__(self,
         size: int,  # how many rows the data set has
         batch_size: int,  # global batch size, summed over all processes
@@ -44,6 +47,7 @@ def order(
 
 # %% ../../nbs/04_streams.ipynb #c7d9301b
 @patch
+@checked(step=whole(0))
 def batch(self: BatchStream,
     step: int,  # 0, 1, 2, ...
 ) -> torch.Tensor:  # int64 `[batch_size / world]`

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
+from .checks import checked, each, whole
 from .datasets import ImageDataset
 from .disk import atomically, cache_folder
 from .factors import FactorSpace, as_index
@@ -181,6 +182,7 @@ class Shapes3DTwin(ImageDataset):
     "3D-Shapes' 480,000 pictures, made on the fly: shading x colour, summed over four layers."
     resident = True
 
+    @checked(resolution=whole(8))
     def __init__(self,
         resolution: int = 64,  # pixels a side, at least 8
     ):
@@ -205,6 +207,7 @@ class Shapes3DTwin(ImageDataset):
 
 # %% ../../nbs/02_twins.ipynb #ef6ab235
 @patch
+@checked(batch=whole(1))
 def uint8(self: Shapes3DTwin,
     index: int | slice | list | np.ndarray | torch.Tensor,  # which pictures
     batch: int = 256,  # pictures rendered at a time
@@ -219,6 +222,7 @@ def uint8(self: Shapes3DTwin,
 
 # %% ../../nbs/02_twins.ipynb #088d3085
 @patch
+@checked(count=whole(1))
 def write(self: Shapes3DTwin,
     path: str | Path,  # the file, by custom `3dshapes.h5`
     count: int | None = None,  # write only the first `count` pictures
@@ -227,13 +231,14 @@ def write(self: Shapes3DTwin,
     "Write the pictures in 3D-Shapes' published HDF5 form, in blocks, atomically."
     count = len(self) if count is None else count
     if not 1 <= count <= len(self): raise ValueError(f"count={count}: expected 1 to {len(self)}")
+    if not isinstance(chunks, (bool, np.bool_)): chunks = tuple(each(whole(1))('chunks', chunks))
     factors = self.factors(slice(0, count)).cpu().numpy()
     labels = np.stack([SHAPES3D_VALUES[j][factors[:, j]] for j in range(6)], 1)
     def fill(temporary: Path) -> None:
         with h5py.File(temporary, 'w') as f:
             f.create_dataset('labels', data=labels)
             shape = (count, *self.image_shape[1:], 3)
-            images = f.create_dataset('images', shape, np.uint8, chunks=chunks, compression='gzip')
+            images = f.create_dataset('images', shape, np.uint8, chunks=chunks if isinstance(chunks, tuple) else True, compression='gzip')
             block = min(images.chunks[0], count)                 # whole chunks, so that each is compressed once
             for i in range(0, count, block): images[i:i + block] = self.uint8(range(i, min(i + block, count)))
     return atomically(path, fill)
@@ -267,6 +272,7 @@ class DSpritesTwin(ImageDataset):
     "dSprites' 737,280 pictures, made on the fly: 720 sprites seen through 32 x 32 windows."
     resident = True
 
+    @checked(resolution=whole(8))
     def __init__(self,
         resolution: int = 64,  # pixels a side, at least 8; binary at 64, area averages of that elsewhere
     ):
@@ -305,6 +311,7 @@ def write_npz(
 
 # %% ../../nbs/02_twins.ipynb #9306b22e
 @patch
+@checked(count=whole(1))
 def write(self: DSpritesTwin,
     path: str | Path,  # the file, by custom `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`
     count: int | None = None,  # write only the first `count` pictures

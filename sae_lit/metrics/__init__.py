@@ -3,6 +3,7 @@ from sae_lit.metrics.dci import DCI, dci
 from sae_lit.metrics.disentanglement import Disentanglement, disentanglement
 from sae_lit.metrics.explicitness import explicitness
 from sae_lit.metrics.fidelity import fidelity, model_fidelity
+from sae_lit.metrics.infomec import InfoMEC, infomec
 from sae_lit.metrics.information import mig, mutual_information
 from sae_lit.metrics.irs import irs
 from sae_lit.metrics.modularity import modularity

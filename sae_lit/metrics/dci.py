@@ -16,6 +16,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from torch import Tensor
 
+from ..data.checks import checked, one_of, refuse, shape
 from .boosting import FastBoosting
 from .information import as_arrays
 
@@ -34,10 +35,13 @@ def concentration(
     each = 1 + (shares * np.log(shares)).sum(axis) / np.log(importance.shape[axis])
     return float(each @ importance.sum(axis) / total)
 
+@checked(importance=shape('D', 'F'))
 def entropy_scores(
     importance: np.ndarray, # Not negative, latents by factors [D, F]
 ) -> tuple[float, float]: # Disentanglement, completeness; each 0 to 1
     "The two entropy scores of an importance matrix (Eastwood and Williams 2018, section 2)."
+    importance = np.asarray(importance)
+    if importance.min() < 0: refuse('importance', importance, "numbers that are not negative")
     return concentration(importance, axis=1), concentration(importance, axis=0)
 
 # %% ../../nbs/61_dci.ipynb #3bde1a70
@@ -68,6 +72,7 @@ def train_and_test(
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]: # (codes, factors) to fit on, and to test on
     "The samples and the given test, checked; or nine tenths of the samples and the rest."
     if test is not None:
+        if not isinstance(test, (tuple, list)) or len(test) != 2: refuse('test', test, "a pair (codes, factors)", "leave it out to hold out a random tenth")
         test = as_arrays(*test)
         if any(a.shape[1] != b.shape[1] for a, b in zip(samples, test)):
             widths = [a.shape[1] for a in (*test, *samples)]
@@ -91,6 +96,7 @@ class DCI:
     model: str # Which classifier
 
 # %% ../../nbs/61_dci.ipynb #b896dade
+@checked(model=one_of(MODELS))
 def dci(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]

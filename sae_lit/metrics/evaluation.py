@@ -8,22 +8,26 @@ __all__ = ['reconstruction_scores', 'active_latents', 'FactorScores', 'Scores', 
 
 # %% ../../nbs/62_evaluation.ipynb #ce1c8b1b
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from ..data.checks import checked, one_of, real, shape, shaped, whole
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
-from .disentanglement import disentanglement
+from .dci import MODELS
+from .disentanglement import computable, disentanglement
 from .factor_net import FactorNet
 from .fidelity import model_fidelity
 from ..objectives.reconstruction import bernoulli, entropy, mean_squared_error
 from ..models.codes import device_of, encode_at, evaluating
 
 # %% ../../nbs/62_evaluation.ipynb #6bead432
+@checked(index=shape('n', whole=True))
 def reconstruction_scores(
     model: nn.Module, # With `encode` and `decode`
     data: ImageDataset, # Pictures to reconstruct
@@ -42,6 +46,7 @@ def reconstruction_scores(
     return dict(zip(('mse', 'bce', 'bce_above_entropy'), (totals / len(index)).tolist()))
 
 # %% ../../nbs/62_evaluation.ipynb #e808eadd
+@shaped(threshold=real(0))
 def active_latents(
     codes: Tensor, # [N, D]
     threshold: float = .01, # Share of the largest standard deviation
@@ -85,6 +90,7 @@ class Scores(FactorScores):
     ffd_hybrid: float | None = None # The same for hybrid samples
     ffd_prior: float | None = None # The same for samples of the prior
     seed: int = 0 # Which pictures, and of the classifiers
+    missing: dict[str, str] = field(default_factory=dict) # Scores that cannot be computed, and why
 
 # %% ../../nbs/62_evaluation.ipynb #d590d84f
 @patch
@@ -99,6 +105,7 @@ def table(self: Scores) -> str: # Markdown
         if (value := getattr(self, f'ffd_{kind}')) is not None:
             rows.append((f"FFD of {kind}{' samples' * (kind != 'reconstructions')}", number(value), f'{self.looked_at:,} pictures, our own features (not FID)'))
     rows.append(('active latents', f'{self.active} of {self.latents}', f'{self.codes:,} codes'))
+    rows += [(name, number(None), reason.replace('|', '/')) for name, reason in self.missing.items() if name in ('FFD', 'structure')]
     return markdown(rows + self.structure(number))
 
 # %% ../../nbs/62_evaluation.ipynb #fefc912b
@@ -108,10 +115,11 @@ def structure(self: Scores, number) -> list[tuple[str, str, str]]:
     if self.factors is None: return []
     codes, fresh = f'{self.codes:,} codes', f'{self.codes:,} codes, and fresh ones'
     trees = f'{self.dci_model} importances, {codes}'
-    return [('MIG', number(self.mig), f'{codes}, 20 bins'), ('modularity', number(self.modularity), 'the same'), ('SAP', number(self.sap), fresh),
+    rows = [('MIG', number(self.mig), f'{codes}, 20 bins'), ('modularity', number(self.modularity), 'the same'), ('SAP', number(self.sap), fresh),
             ('IRS', number(self.irs), codes), ('explicitness', number(self.explicitness), fresh),
             ('DCI disentanglement', number(self.disentanglement), trees if self.factors > 1 else 'one factor: 1 by convention'),
             ('DCI completeness', number(self.completeness), trees), ('DCI informativeness', number(self.informativeness), f'{self.dci_model} accuracy on fresh codes')]
+    return [(name, value, self.missing.get(name.split()[0].lower(), where).replace('|', '/')) for name, value, where in rows]
 
 def markdown(
     rows: list[tuple[str, ...]], # The first one is the heading
@@ -141,6 +149,7 @@ def save(self: Scores,
     atomically(path, lambda file: file.write_text(json.dumps(self.to_dict(), indent=1)))
 
 # %% ../../nbs/62_evaluation.ipynb #9ed28c6e
+@checked(n=whole(2), n_test=whole(2), dci_model=one_of(MODELS), n_fidelity=whole(0))
 def evaluate(
     model: nn.Module, # With `encode` and `decode`
     data: ImageDataset, # Whole, or a part
@@ -154,10 +163,9 @@ def evaluate(
 ) -> Scores:
     """Reconstruction and fidelity on the test part; disentanglement on pictures from all of `data` where factors are known.
 
-    Structure by Architecture, sections 4 and 7. FFD is left out for vectors, and for fewer test pictures than it has features.
+    Structure by Architecture, sections 4 and 7. FFD is left out for vectors. A score that there is no answer to, as for a constant factor,
+    or for fewer test pictures than FFD has features, is None, and `missing` says why.
     Raises ValueError for codes or reconstructions that are not finite, for `n` or `n_test` below 2, and for data without a test picture."""
-    if not isinstance(data, ImageDataset): raise ValueError(f"cannot score pictures in a {type(data).__name__}; expected a data set: make one with load_data(...)")
-    if min(n, n_test) < 2: raise ValueError(f"n={n} and n_test={n_test}; expected at least two pictures each")
     rng, test = torch.Generator().manual_seed(seed), data.part('test')
     if not len(test): raise ValueError(f"{data!r} leaves no picture for the test part; give three pictures or more, of which a fifth is kept for scores")
     pick = torch.randperm(len(data), generator=rng)[:n + n_test]
@@ -165,14 +173,18 @@ def evaluate(
     codes = encode_at(model, data, pick, batch_size).float().cpu()
     shared = dict(data=data.name, part=test.part_name, codes=size, latents=codes.shape[1], active=len(active_latents(codes)), seed=seed)
     shown = torch.randperm(len(test), generator=rng)[:n_test]
-    shared |= reconstruction_scores(model, test, shown, batch_size) | dict(pictures=len(shown)) | fidelity_scores(model, data, n_fidelity, seed)
-    return Scores(**shared, **structure_scores(codes, data, pick, size, dci_model, seed, n_jobs))
+    shared |= reconstruction_scores(model, test, shown, batch_size) | dict(pictures=len(shown))
+    parts = {'FFD': partial(fidelity_scores, model, data, n_fidelity, seed), 'structure': partial(structure_scores, codes, data, pick, size, dci_model, seed, n_jobs)}
+    found = shared | computable(parts)
+    found['missing'] = found['missing'] | found.pop('structure missing', {})
+    return Scores(**found)
 
 # %% ../../nbs/62_evaluation.ipynb #16608c1f
 def fidelity_scores(model: nn.Module, data: ImageDataset, n: int, seed: int) -> dict:
     "The fields of `Scores` about fidelity, where there is enough to look at."
     looked_at = min(n, len(data.part('test')))
-    if len(data.image_shape) != 3 or looked_at <= FactorNet.feature_dim: return {}
+    if len(data.image_shape) != 3 or n == 0: return {}
+    if looked_at <= FactorNet.feature_dim: raise ValueError(f"{looked_at} test pictures; it compares {FactorNet.feature_dim} features, and needs at least {FactorNet.feature_dim + 1} pictures")
     return model_fidelity(model, data, n, seed) | dict(looked_at=looked_at)
 
 def structure_scores(codes: Tensor, data: ImageDataset, pick: Tensor, size: int, dci_model: str, seed: int, n_jobs: int) -> dict:
@@ -180,4 +192,5 @@ def structure_scores(codes: Tensor, data: ImageDataset, pick: Tensor, size: int,
     if data.factor_space is None: return {}
     factors = data.factors(pick).cpu()
     found = disentanglement(codes[:size], factors[:size], (codes[size:], factors[size:]), dci_model=dci_model, seed=seed, n_jobs=n_jobs).to_dict()
-    return {f.name: found[f.name] for f in fields(Scores) if f.name in found and f.name not in ('latents', 'seed')}
+    scores = {f.name: found[f.name] for f in fields(Scores) if f.name in found and f.name not in ('latents', 'seed', 'missing')}
+    return scores | {'structure missing': found['missing']}

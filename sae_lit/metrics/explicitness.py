@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 from torch import Tensor
 
+from ..data.checks import checked, one_of
 from .dci import train_and_test
 from .information import as_arrays
 
@@ -48,6 +49,7 @@ MODELS: dict[str, Callable[[], ClassifierMixin]] = {
 }
 
 # %% ../../nbs/65_explicitness.ipynb #6930011f
+@checked(model=one_of(MODELS))
 def explicitness_by_factor(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -67,6 +69,7 @@ def explicitness_by_factor(
     return area
 
 # %% ../../nbs/65_explicitness.ipynb #0cde251b
+@checked(model=one_of(MODELS))
 def explicitness(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]

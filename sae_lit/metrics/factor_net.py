@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..data.catalog import load_data
+from ..data.checks import checked, whole
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
 from ..data.streams import BatchStream
@@ -86,6 +87,7 @@ def factor_loss(
 
 # %% ../../nbs/66b_factor_net.ipynb #16ee191c
 @torch.no_grad()
+@checked(n=whole(1))
 def factor_accuracies(
     net: FactorNet, # In evaluation mode
     data: ImageDataset, # One of the data sets it was trained on, or a part of it
@@ -123,6 +125,7 @@ def trained(
     return net.eval()
 
 # %% ../../nbs/66b_factor_net.ipynb #992ea233
+@checked(steps=whole(1))
 def train_factor_net(
     out: Path = Path('factor_net.safetensors'), # File to write
     steps: int = 6000, # Updates of the weights; about 6 minutes on one core
@@ -140,12 +143,17 @@ def train_factor_net(
 # %% ../../nbs/66b_factor_net.ipynb #9d9c3550
 FACTOR_NET = Path(str(files('sae_lit.metrics'))) / 'factor_net.safetensors' # the weights that ship with the package
 
+@checked()
 def factor_net_facts(
     path: str | Path = FACTOR_NET, # From `train_factor_net`
 ) -> dict[str, str]: # command, torch, sizes, test accuracies
     "How a file of weights came to be."
-    with safe_open(path, 'pt') as file: return file.metadata() or {}
+    if not Path(path).is_file(): raise FileNotFoundError(f"path={str(path)!r}: there is no such file; write one with train_factor_net")
+    try:
+        with safe_open(path, 'pt') as file: return file.metadata() or {}
+    except SafetensorError as error: raise ValueError(f"path={str(path)!r} holds no factor net ({error}); write one with train_factor_net") from None
 
+@checked()
 def load_factor_net(
     path: str | Path = FACTOR_NET, # From `train_factor_net`
 ) -> FactorNet: # In evaluation mode, on the CPU, its weights fixed

@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ..data.checks import checked, one_of, refuse, shape, tensor, whole
 from ..data.datasets import ImageDataset, check_values
 from ..data.disk import atomically, cache_folder
 from .factor_net import FACTOR_NET, FactorNet, load_factor_net
@@ -70,6 +71,7 @@ def check_enough(
                          "fewer features, or frechet=False" if frechet else f"expected at least {least}"))
 
 # %% ../../nbs/67_fidelity.ipynb #4716e10c
+@checked(real=shape('M', 'd'), fake=shape('N', 'd'))
 def feature_distances(
     real: Tensor, # Features of real pictures, [M, d]
     fake: Tensor, # Features of generated pictures, [N, d]
@@ -85,7 +87,7 @@ def feature_distances(
         check_enough(*features.shape, side, frechet)
         if not features.isfinite().all(): raise ValueError(f"{side} features hold NaN or infinity; check the pictures, and the network that looks at them")
     if not (frechet or kid or prc): raise ValueError("frechet, kid and prc are all False; ask for at least one score")
-    scores = calculate_metrics(input1=Rows(fake.cpu()), input2=Rows(real.cpu()), feature_extractor=registered(), fid=frechet, kid=kid, prc=prc,
+    scores = calculate_metrics(input1=Rows(fake.float().cpu()), input2=Rows(real.float().cpu()), feature_extractor=registered(), fid=frechet, kid=kid, prc=prc,
         kid_subset_size=min(1000, len(real), len(fake)), rng_seed=seed, batch_size=4096, cuda=False, cache=False, save_cpu_ram=True, verbose=False)
     names = {'frechet': 'frechet_inception_distance', 'kernel': 'kernel_inception_distance_mean', 'kernel_std': 'kernel_inception_distance_std'}
     if frechet: scores[names['frechet']] = max(0., scores[names['frechet']]) # rounding may leave -1e-7
@@ -99,7 +101,7 @@ def as_bytes(
     name: str = 'pictures', # What to call them in an error
 ) -> Tensor: # uint8 [N, 3, H, W]
     "Pictures as bytes in three channels. Raises ValueError for another shape or type, NaN, and values outside [0, 1]."
-    images = torch.as_tensor(images)
+    images = tensor(name, images, look=False)
     images = images[None] if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"{name} have shape {list(images.shape)}; expected [N, 1 or 3, H, W], channels first")
@@ -111,8 +113,9 @@ def as_bytes(
 # %% ../../nbs/67_fidelity.ipynb #14db8df7
 def byte_batches(pictures: Pictures, batch_size: int, name: str) -> Iterator[Tensor]: # uint8 [B, 3, H, W]
     "Pictures of any kind, in batches of one size; nothing is read before it is asked for."
+    if isinstance(pictures, str) or not isinstance(pictures, Iterable | ImageDataset): refuse(name, pictures, "pictures: an array [N, C, H, W], a data set, or anything that yields pieces of that")
     if isinstance(pictures, ImageDataset): pieces = (pictures.images(rows) for rows in torch.arange(len(pictures)).split(batch_size))
-    else: pieces = torch.as_tensor(pictures).split(batch_size) if isinstance(pictures, (Tensor, np.ndarray)) else pictures
+    else: pieces = tensor(name, pictures, look=False).split(batch_size) if isinstance(pictures, (Tensor, np.ndarray)) else pictures
     waiting: list[Tensor] = []
     for piece in pieces:
         piece = as_bytes(piece, name)
@@ -241,6 +244,7 @@ def reference_features(
 # %% ../../nbs/67_fidelity.ipynb #5bf11fdc
 NAMES = {'factor-net': {'frechet': 'ffd', 'kernel': 'kfd', 'kernel_std': 'kfd_std'}, 'inception': {'frechet': 'fid', 'kernel': 'kid', 'kernel_std': 'kid_std'}}
 
+@checked(features=one_of(EYES))
 def fidelity(
     real: Pictures, # [M, C, H, W], a data set or part of one, or anything that yields pictures; uint8 or floats in [0, 1]
     fake: Pictures, # The same, generated
@@ -261,7 +265,7 @@ def fidelity(
     if features not in EYES: raise ValueError(f"features={features!r}; expected {' or '.join(map(repr, EYES))}")
     extractor = EYES[features](weights)
     for side, pictures in (('real', real), ('fake', fake)): # before the work begins, where one can count
-        if hasattr(pictures, '__len__') and not isinstance(pictures, (list, tuple)): check_enough(len(pictures), extractor.feature_dim, side, frechet)
+        if getattr(pictures, 'ndim', 0) == 4 or isinstance(pictures, Dataset): check_enough(len(pictures), extractor.feature_dim, side, frechet)
     seen = reference_features(real, extractor, batch_size, cache), extract(fake, extractor, batch_size, 'fake pictures')
     scores = feature_distances(*seen, frechet, kid, prc, seed)
     return {NAMES[features].get(name, name): value for name, value in scores.items()}
@@ -284,6 +288,7 @@ class MadePictures(ImageDataset):
         with evaluating(self.model): return self.model.decode(self.codes(rows)).float().clamp(0, 1)
 
 # %% ../../nbs/67_fidelity.ipynb #e08ce562
+@checked(n=whole(1))
 def test_pictures(
     data: ImageDataset, # Its test part is used; a part is used as it is
     n: int = 5000, # How many; all of them if there are fewer
@@ -296,6 +301,7 @@ def test_pictures(
     view.rows = test.source_rows(torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n])
     return view
 
+@checked(n=whole(1))
 def reconstructions(
     model: nn.Module, # With `encode` (posterior means where there is a posterior) and `decode`
     data: ImageDataset, # Its test part is used
@@ -306,6 +312,7 @@ def reconstructions(
     real = test_pictures(data, n, seed)
     return MadePictures('reconstructions', model, len(real), lambda rows: model.encode(real.images(rows).to(device_of(model))))
 
+@checked(n=whole(1))
 def samples(
     model: nn.Module, # With `decode`
     sampler: Callable[[int, int], Tensor], # (n, seed) to codes, [n, D]
@@ -317,6 +324,7 @@ def samples(
     return MadePictures('samples', model, n, lambda rows: codes[rows.to(codes.device)])
 
 # %% ../../nbs/67_fidelity.ipynb #532c66a8
+@checked(n=whole(1), features=one_of(EYES))
 def model_fidelity(
     model: nn.Module, # With `encode`, `decode`, `groups` and a `bank`; without one, a bank is drawn from `data`
     data: ImageDataset, # Whole, or a part

@@ -24,6 +24,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
+from ..data.checks import checked, one_of, whole
 from ..data.figures import heat_map, variables
 from .information import as_arrays, as_classes, information, joint_counts
 
@@ -102,6 +103,7 @@ class InfoMEC:
     active: np.ndarray # Latents that count for modularity and compactness, bool [D]
 
 # %% ../../nbs/60c_infomec.ipynb #623b79a4
+@checked(pruning=one_of("iqr", "range"), folds=whole(2))
 def infomec(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -112,9 +114,12 @@ def infomec(
 ) -> InfoMEC:
     """Modularity, explicitness and compactness (Hsu et al. 2023, 2024), the values of Tripod's metrics/infomec.py.
 
-    Raises ValueError if all factors are constant, for folds < 2 and unknown pruning, and as `as_arrays` does."""
+    Raises ValueError if all factors are constant, for `discrete` codes with nearly as many values as samples, for folds < 2 and unknown pruning, and as `as_arrays` does."""
     if folds is not None and folds < 2: raise ValueError(f"folds={folds}; expected at least 2, or None to score on the same codes")
     codes, factors = as_arrays(codes, factors)
+    values = max(len(np.unique(z)) for z in codes.T)
+    if discrete and values > max(16, len(codes) // 2):
+        raise ValueError(f"discrete=True, but a latent takes {values:,} values in {len(codes):,} samples: every value would be a class of its own, and tell everything; give discrete=False, or round the codes to their levels")
     varies = factors.min(0) < factors.max(0)
     if not varies.any(): raise ValueError(f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure")
     active, classes = active_by(codes, discrete, pruning), as_classes(factors[:, varies])
@@ -125,6 +130,7 @@ def infomec(
     return InfoMEC(peak(known[active]), explicitness, peak(known[active].T), nmi, active)
 
 # %% ../../nbs/60c_infomec.ipynb #ad1d96d8
+@checked()
 def nmi_heatmap(
     result: InfoMEC,
     names: Sequence[str] | None = None, # Of the factors; None: their numbers, from 1

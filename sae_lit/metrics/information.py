@@ -12,27 +12,21 @@ from numpy.typing import ArrayLike
 from scipy.special import rel_entr
 from torch import Tensor
 
+from ..data import checks
+from ..data.checks import checked, one_of, whole
+
 # %% ../../nbs/60_information.ipynb #30b3aa79
 def as_arrays(
     codes: ArrayLike | Tensor, # Real numbers, [N, D]
     factors: ArrayLike | Tensor, # Numbers of any kind, [N, F]
     whole: bool = True, # Factors must be whole numbers
-) -> tuple[np.ndarray, np.ndarray]: # Codes [N, D] float, factors [N, F] int64 (float64 if they need not be whole)
-    "Check and convert. Raises ValueError for wrong shapes, NaN or infinite codes, and factors that are not whole numbers."
-    codes, factors = (a.detach().cpu() if isinstance(a, Tensor) else a for a in (codes, factors))
-    codes = np.asarray(codes.float() if isinstance(codes, Tensor) and codes.itemsize < 4 else codes) # numpy knows no bfloat16
-    factors = np.asarray(factors)
-    if not {codes.dtype.kind, factors.dtype.kind} <= set('biuf'):
-        raise ValueError(f"codes are of type {codes.dtype}, factors {factors.dtype}; expected real numbers")
-    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not codes.size or not factors.size:
-        raise ValueError(f"codes have shape {codes.shape}, factors {factors.shape}; expected [N, D] and [N, F] with the same N, none empty")
-    if bad := np.flatnonzero(~np.isfinite(codes).all(0)).tolist():
-        raise ValueError(f"latents {bad} hold NaN or infinite values; check the model, or drop these columns")
-    if bad := np.flatnonzero(~np.isfinite(factors).all(0)).tolist(): raise ValueError(f"factors {bad} hold NaN or infinite values; drop those samples")
-    if not whole: return codes, factors.astype(np.float64)
-    if bad := np.flatnonzero((factors != np.floor(factors)).any(0)).tolist():
-        raise ValueError(f"factors {bad} are not whole numbers; cut continuous factors into classes first")
-    return codes, factors.astype(np.int64)
+) -> tuple[np.ndarray, np.ndarray]: # Codes float64 [N, D], factors int64 [N, F] (float64 if they need not be whole)
+    "Check and convert: all scores are computed in float64. Raises ValueError for wrong shapes, NaN or infinite codes, and factors that are not whole numbers."
+    codes = checks.codes('codes', codes)
+    factors = checks.factors('factors', factors) if whole else checks.codes('factors', factors)
+    if len(codes) != len(factors):
+        raise ValueError(f"codes have {len(codes):,} rows, factors {len(factors):,}; expected the same N, one row per sample in both")
+    return codes, factors
 
 # %% ../../nbs/60_information.ipynb #ffe042b7
 def edges_between(
@@ -45,6 +39,7 @@ def edges_between(
     edges = np.linspace(latent.min(), latent.max(), bins + 1, dtype=np.result_type(latent, np.float16))
     return edges[1:-1] if (edges[1:] > edges[:-1]).all() else edges[:0]
 
+@checked(bins=whole(1), binning=one_of("width", "quantile"), codes=checks.codes)
 def discretise(
     codes: np.ndarray, # Finite numbers, [N, D]
     bins: int = 20, # Bins a latent, >= 1
@@ -91,6 +86,7 @@ def as_classes(
     "Number the values that occur."
     return np.stack([np.unique(f, return_inverse=True)[1] for f in factors.T], 1)
 
+@checked(bins=whole(1), binning=one_of("width", "quantile"))
 def mutual_information(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -133,6 +129,7 @@ def gap(
     return float(share.sum() / max((entropy > 0).sum(), 1))
 
 # %% ../../nbs/60_information.ipynb #ee41bda6
+@checked(bins=whole(1), binning=one_of("width", "quantile"))
 def mig(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ..data.checks import checked, one_of, real, whole
 from .information import as_arrays, discretise
 
 # %% ../../nbs/64_irs.ipynb #8c1c8b67
@@ -21,6 +22,7 @@ def straying(
     return np.quantile(np.abs(codes - codes.mean(0)), quantile, axis=0)
 
 # %% ../../nbs/64_irs.ipynb #82fe2ea3
+@checked(quantile=real(0, 1, "(]"), bins=whole(1), normaliser=one_of("max", "quantile"))
 def robustness(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -45,6 +47,7 @@ def robustness(
     return score, weight
 
 # %% ../../nbs/64_irs.ipynb #f9cd1fe3
+@checked(quantile=real(0, 1, "(]"), bins=whole(1), normaliser=one_of("max", "quantile"))
 def irs(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]

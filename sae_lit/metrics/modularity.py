@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ..data.checks import checked, one_of, whole
 from .information import information, joint_counts, numbered
 
 # %% ../../nbs/60b_modularity.ipynb #37f25980
@@ -32,6 +33,7 @@ def modular(
     kept = np.full(len(known), True) if min_information is None else known.max(1) > min_information
     return float(by_latent(known[kept]).mean()) if kept.any() else 0.
 
+@checked(bins=whole(1), binning=one_of("width", "quantile"))
 def modularity(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]

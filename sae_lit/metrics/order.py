@@ -14,8 +14,11 @@ from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from ..data import checks
+from ..data.checks import checked, refuse, shape, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
+from ..data.pairs import places
 from .information import mutual_information
 
 # %% ../../nbs/69b_order.ipynb #29b8e5f1
@@ -30,6 +33,7 @@ def lost_by_a_sum(
     return float(1 - (n * average - total) / ((n - 1) * total))
 
 # %% ../../nbs/69b_order.ipynb #d50ceb03
+@checked(contexts=whole(2))
 def nonlinearity(
     data: ImageDataset, # With known factors on a full grid
     contexts: int = 100, # Settings of the other factors, at least 2
@@ -40,15 +44,16 @@ def nonlinearity(
     Our measure for the observation of Structure by Architecture, section 5. Raises ValueError for data without a full factor grid."""
     space = data.factor_space
     if space is None or len(space) != len(data): raise ValueError(f"{data.name!r} is no full grid of factors; give the whole data set, not a part")
-    settings, lost = space.sample(contexts, seed), np.full(len(space.sizes), np.nan)
+    rows, settings, lost = places(data), space.sample(contexts, seed), np.full(len(space.sizes), np.nan)
     for f, size in enumerate(space.sizes):
         if size < 2: continue
         along = settings[:, None].repeat(1, size, 1)
         along[:, :, f] = torch.arange(size)
-        lost[f] = lost_by_a_sum(data.images(space.to_index(along.flatten(0, 1))).flatten(1).unflatten(0, (contexts, size)).cpu())
+        lost[f] = lost_by_a_sum(data.images(rows[space.to_index(along.flatten(0, 1))]).flatten(1).unflatten(0, (contexts, size)).cpu())
     return lost
 
 # %% ../../nbs/69b_order.ipynb #de109a44
+@checked(bins=whole(1))
 def home_variable(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]
@@ -56,15 +61,19 @@ def home_variable(
     bins: int = 20, # Equal-width bins a latent
 ) -> np.ndarray: # Number of a variable for each factor, counted from 0, int64 [F]
     "The variable of the latent that has most information about each factor. Raises ValueError as `as_arrays` does."
-    owner = {d: g for g, group in enumerate(groups) for d in group}
+    codes, owner = checks.codes('codes', codes), {d: g for g, group in enumerate(groups) for d in group}
+    if missing := sorted({*range(np.shape(codes)[1])} - owner.keys()): refuse('groups', groups, f"groups that hold every latent; {missing} are in none")
     return np.array([owner[int(d)] for d in mutual_information(codes, factors, bins).argmax(0)])
 
+@checked(hardness=shape('F', look=False), homes=shape('F'))
 def order_correlation(
     hardness: np.ndarray, # From `nonlinearity`, [F]
     homes: np.ndarray, # From `home_variable`, [F]
 ) -> float: # Spearman's rank correlation, -1: hard factors enter first; 0 where all factors share a variable
     "Whether hard factors enter early. Raises ValueError for fewer than three factors that vary."
+    hardness, homes = hardness.double().numpy(), homes.double().numpy()
+    if hardness.shape != homes.shape: refuse('homes', homes, f"{len(hardness)} variables, one per factor of hardness")
     varies = np.isfinite(hardness)
-    if varies.sum() < 3: raise ValueError(f"{varies.sum()} varying factors are too few for a rank correlation; three are needed")
+    if varies.sum() < 3: raise ValueError(f"hardness of {varies.sum()} varying factors are too few for a rank correlation; three are needed")
     if np.ptp(homes[varies]) == 0: return 0.
     return float(spearmanr(hardness[varies], homes[varies]).statistic)

@@ -16,6 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from ..data.checks import checked, shape, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
 from ..data.figures import heat_map, variables
@@ -50,6 +51,7 @@ def squared_responses(
     return torch.stack([(respond(torch.where(owner == g, other, base)) - before).square() for g in range(int(owner.max()) + 1)], 1)
 
 # %% ../../nbs/69_responses.ipynb #d04c0aa0
+@checked(n=whole(1))
 def response_matrix(
     model: Any, # With `encode` and `decode`
     z: Tensor, # Codes to start from and to take values from: of pictures, or from a sampler, [N >= 2, D]
@@ -68,12 +70,14 @@ def response_matrix(
     others = (rows + torch.randint(1, len(sampler.bank), (n,), generator=rng)) % len(sampler.bank)
     total = 0.
     with _measuring(model, sampler.bank) as device:
-        bank, owner = sampler.bank.to(device), sampler.owner.to(device)
+        like = next((p for p in model.parameters() if p.is_floating_point()), sampler.bank) if isinstance(model, nn.Module) else sampler.bank
+        bank, owner = sampler.bank.to(device, like.dtype), sampler.owner.to(device)
         for a, b in zip(rows.to(device).split(batch_size), others.to(device).split(batch_size)):
             total = total + squared_responses(model, bank[a], bank[b], owner).sum(0)
     return (total / n).sqrt().cpu()
 
 # %% ../../nbs/69_responses.ipynb #bbaff724
+@checked(M=shape('rows', 'D'), z=shape('N', 'D'))
 def relative_responses(
     M: Tensor, # From `response_matrix`, [D, D] or [k, D]
     z: Tensor, # The codes it was measured with, [N, D]
@@ -86,6 +90,7 @@ def relative_responses(
     return M.double() / full.where(full > 0, torch.ones((), dtype=torch.float64))
 
 # %% ../../nbs/69_responses.ipynb #fdd14935
+@checked(M=shape('rows', 'columns'))
 def plot_responses(
     M: Tensor, # [rows, columns], not negative
     rows: Sequence[str] | None = None, # Names of what was changed, such as factors; None: do(z1), ..., or do(S1), ... for whole chunks
@@ -100,6 +105,7 @@ def plot_responses(
     return heat_map(M.detach().cpu(), rows, columns, variables(groups), square=latents, title=title, xlabel='moves')
 
 # %% ../../nbs/69_responses.ipynb #261f2c7b
+@checked(M=shape('rows', 'D'))
 def chunk_matrix(
     M: Tensor, # Relative responses, [D, D], or [k, D] from interventions on whole chunks
     groups: Sequence[Sequence[int]], # Latents of each chunk; all D, each once
@@ -113,6 +119,7 @@ def chunk_matrix(
     return moved.sqrt()
 
 # %% ../../nbs/69_responses.ipynb #62cee799
+@checked(M=shape('D', 'D'))
 def unused_latents(
     M: Tensor, # Relative responses, [D, D]
     threshold: float = .1, # Share of a full exchange
@@ -121,6 +128,7 @@ def unused_latents(
     return (M.amax(1) < threshold).nonzero().flatten().tolist()
 
 # %% ../../nbs/69_responses.ipynb #7d39df31
+@checked(M=shape('D', 'D'))
 def hybrid_risk(
     M: Tensor, # Relative responses, or a chunk matrix of them, [D, D]
     latents: Sequence[int] | None = None, # Which ones; None: all. Those that are not in `unused_latents(M)` are a good choice
@@ -164,6 +172,7 @@ def ordered_pairs(
     return first, second + (second >= first)
 
 # %% ../../nbs/69_responses.ipynb #dc78301a
+@checked(traversals=whole(1), interventions=whole(1))
 def conditioned_responses(
     model: Any, # With `encode` and `decode`
     data: ImageDataset, # With factors; whole, since a part holds hardly a complete traversal
@@ -207,6 +216,7 @@ def _share(R: Tensor, dim: int, rescaled: bool) -> float:
     if not rescaled: return share
     return (share - chance) / (1 - chance) if chance < 1 else 1.
 
+@checked(R=shape('F', 'D'))
 def causal_disentanglement(
     R: Tensor, # From `conditioned_responses`, [F, D]
     rescaled: bool = False, # So that equal responses give 0 instead of 1/F
@@ -214,6 +224,7 @@ def causal_disentanglement(
     "Does each latent answer to one factor? (CDS, arXiv 2106.16091.) Raises ValueError for negative or not finite responses."
     return _share(R, 0, rescaled)
 
+@checked(R=shape('F', 'D'))
 def causal_completeness(
     R: Tensor, # From `conditioned_responses`, [F, D]
     rescaled: bool = False, # So that equal responses give 0 instead of 1/D

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ..data.checks import checked
 from .dci import train_and_test
 from .information import as_arrays, as_classes
 
@@ -131,6 +132,7 @@ def squared_correlation(
     return np.divide(square, variance[:, None] * (v**2).sum(0), out=np.zeros_like(square), where=variance[:, None] > 1e-12 * n)
 
 # %% ../../nbs/63_sap.ipynb #370c7afa
+@checked()
 def sap_matrix(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]; any numbers if continuous
@@ -153,6 +155,7 @@ def sap_matrix(
     return score
 
 # %% ../../nbs/63_sap.ipynb #3a4efe82
+@checked()
 def sap(
     codes: ArrayLike | Tensor, # [N, D]
     factors: ArrayLike | Tensor, # Whole numbers, [N, F]; any numbers if continuous
@@ -171,6 +174,6 @@ def sap(
     score = sap_matrix(codes, factors, test, **options)
     if len(score) == 1:
         dead = lambda codes: np.zeros((len(codes), 1))
-        score = np.vstack([score, sap_matrix(dead(codes), factors, test and (dead(test[0]), test[1]), **options)])
+        score = np.vstack([score, sap_matrix(dead(codes), factors, test if test is None else (dead(test[0]), test[1]), **options)])
     second, best = np.sort(score, axis=0)[-2:]
     return float(np.nanmean(best - second))

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from ..data.checks import checked, real, whole
 from ..data.factors import FactorSpace
 
 # %% ../../nbs/66_votes.ipynb #bcee9e87
@@ -110,6 +111,7 @@ def at_least(least: int, **numbers: int) -> None:
         if n < least: raise ValueError(f"{name}={n}; expected at least {least}")
 
 # %% ../../nbs/66_votes.ipynb #ce79f9ee
+@checked(votes=whole(1), test_votes=whole(1), batch_size=whole(2), variance_samples=whole(2), threshold=real(0))
 def vote_matrices(
     encode: Callable[[Tensor], ArrayLike | Tensor], # Row numbers, int64 [n] -> codes [n, D]
     factor_space: FactorSpace, # The grid that row numbers refer to, F factors
@@ -136,6 +138,7 @@ def vote_matrices(
     return counts[0], counts[1]
 
 # %% ../../nbs/66_votes.ipynb #cff40e35
+@checked(votes=whole(1), test_votes=whole(1), batch_size=whole(2), variance_samples=whole(2), threshold=real(0))
 def factor_vae_score(
     encode: Callable[[Tensor], ArrayLike | Tensor], # Row numbers, int64 [n] -> codes [n, D]
     factor_space: FactorSpace, # The grid that row numbers refer to
@@ -166,6 +169,7 @@ def distances(
     return torch.cat([(codes[first] - codes[second]).abs().mean(1) for first, second in pairs.split(block, 1)])
 
 # %% ../../nbs/66_votes.ipynb #70a81767
+@checked(examples=whole(1), test_examples=whole(1))
 def beta_vae_score(
     encode: Callable[[Tensor], ArrayLike | Tensor], # Row numbers, int64 [n] -> codes [n, D]
     factor_space: FactorSpace, # The grid that row numbers refer to

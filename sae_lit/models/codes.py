@@ -13,6 +13,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from ..data.checks import checked, whole
 from ..data.datasets import ImageDataset
 
 # %% ../../nbs/32_codes.ipynb #6f0c1737
@@ -42,6 +43,7 @@ def evaluating(
         for module, mode in training: module.training = mode
 
 # %% ../../nbs/32_codes.ipynb #2903f9a0
+@checked()
 def encode_at(
     model: nn.Module, # With `encode`: [B, C, H, W] -> [B, D]
     data: ImageDataset, # Where the pictures come from
@@ -52,6 +54,7 @@ def encode_at(
     with evaluating(model):
         return torch.cat([model.encode(data.images(part).to(device_of(model))) for part in index.split(batch_size)])
 
+@checked(n=whole(1))
 def encode(
     model: nn.Module, # With `encode`: [B, C, H, W] -> [B, D]
     data: ImageDataset, # Its training part is used

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sae_lit
+from ..data import checks
 
 # %% ../../nbs/33_pretrained.ipynb #adae3157
 PRETRAINED: Path = Path(sae_lit.__file__).parent / "pretrained"  # a folder a model
@@ -31,17 +32,17 @@ def nearest(
 
 # %% ../../nbs/33_pretrained.ipynb #94876fb5
 def located(
-    path: str | Path,  # a folder, or as a string also the name of a packaged model or of one on the Hugging Face hub
-) -> str:  # the model's folder, or its name on the hub
+    path: str | Path,  # a folder, or as a string also the name of a packaged model, or hf:user/repo for one on the Hugging Face hub
+) -> str:  # the model's folder, or its name on the hub, with the prefix
     "Where a model is. `FileNotFoundError` for a folder without a model, and for a name that is none"
-    folder = Path(path)
+    if isinstance(path, str) and re.fullmatch(r"hf:[\w.-]+/[\w.-]+", path): return path
+    folder = checks.path("path", path)
     if (folder / "model/config.json").is_file(): return str(folder / "model")
     if (folder / "config.json").is_file(): return str(folder)
     if folder.exists(): raise FileNotFoundError(f"{path} holds no model: expected config.json and model.safetensors, as written by save_pretrained")
     if path in packaged(): return str(PRETRAINED / path)
-    if isinstance(path, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", path) and not folder.parent.exists(): return path
-    if len(folder.parts) == 1: raise FileNotFoundError(f"no folder and no packaged model is named {str(path)!r}; {nearest(str(path))}. On the Hugging Face hub a model is named user/repo")
-    raise FileNotFoundError(f"there is no folder {str(path)!r}")
+    if len(folder.parts) == 1: raise FileNotFoundError(f"no folder and no packaged model is named {str(path)!r}; {nearest(str(path))}. A model on the Hugging Face hub is named hf:user/repo")
+    raise FileNotFoundError(f"there is no folder {str(path)!r}; a model on the Hugging Face hub is named hf:user/repo")
 
 # %% ../../nbs/33_pretrained.ipynb #d83f96c4
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def build(
 
 # %% ../../nbs/31_zoo.ipynb #6a3e7f3d
 def load_model(
-    path: str | Path,  # a folder written by `save_pretrained`, or a run's; as a string also a packaged model such as "sae-12-shapes3d-twin", or user/repo on the Hugging Face hub
+    path: str | Path,  # a folder written by `save_pretrained`, or a run's; as a string also a packaged model such as "sae-12-shapes3d-twin", or hf:user/repo on the Hugging Face hub
 ) -> Autoencoder:  # in evaluation mode, float32, on the CPU
     "A saved model; `FileNotFoundError` where there is none, `ValueError` where it is damaged"
     where = located(path)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
+from ..data.checks import refuse, shaped, whole
 from ..nets.blocks import Mish
 
 # %% ../../nbs/22_factor_vae.ipynb #b0193764
@@ -23,6 +24,7 @@ def _shuffled(z: Tensor, dim: int, generator: Generator | None) -> Tensor:
     return z.gather(dim, noise.argsort(dim).to(z.device))
 
 # %% ../../nbs/22_factor_vae.ipynb #5da27a83
+@shaped()
 def permute_dims(
     z: Tensor,  # codes `[N, D]`, N >= 2
     generator: Generator | None = None,  # source of randomness; torch's own if None
@@ -31,6 +33,7 @@ def permute_dims(
     return _shuffled(z, 0, generator)
 
 # %% ../../nbs/22_factor_vae.ipynb #0bbbd914
+@shaped()
 def permute_within(
     z: Tensor,  # codes `[N, D]`, D >= 2
     generator: Generator | None = None,  # source of randomness; torch's own if None
@@ -41,6 +44,7 @@ def permute_within(
 # %% ../../nbs/22_factor_vae.ipynb #682938c9
 class Critic(nn.Module):
     "Logits for 'code' (0) and 'permuted' (1) (Kim and Mnih 2018, appendix A; activation slope of disentanglement_lib)"
+    @shaped(latent_dim=whole(1), width=whole(1), layers=whole(0))
     def __init__(self,
         latent_dim: int,  # dimensions of a code
         width: int = 1000,  # units of a hidden layer
@@ -55,6 +59,7 @@ class Critic(nn.Module):
     def forward(self, z: Tensor) -> Tensor: return self.net(z.to(self.net[0].weight.dtype))
 
 # %% ../../nbs/22_factor_vae.ipynb #023a6437
+@shaped()
 def critic_loss(
     critic: nn.Module,  # `[N, D]` to logits `[N, 2]`
     z: Tensor,  # codes `[N, D]`, N >= 2; no gradient flows back to them
@@ -67,11 +72,14 @@ def critic_loss(
     return sum(losses) / 2
 
 # %% ../../nbs/22_factor_vae.ipynb #415c360e
+@shaped()
 def density_ratio(
     critic: nn.Module,  # `[N, D]` to logits `[N, 2]`; neither its gradients nor its buffers change
     z: Tensor,  # codes `[N, D]`
 ) -> Tensor:  # `[N]`; the mean estimates the total correlation in nats
     "Log-ratio of q(z) to the product of its marginals as the critic sees it (Kim and Mnih 2018, equation 3); differentiable in `z` only"
     frozen = {n: p.detach() for n, p in critic.named_parameters()} | {n: b.clone() for n, b in critic.named_buffers()}
-    logits = functional_call(critic, frozen, (z,)).float()
+    if z.ndim != 2 or not z.numel(): refuse("z", z, "codes [N, D], none empty")
+    try: logits = functional_call(critic, frozen, (z,)).float()
+    except RuntimeError as error: raise ValueError(f"the critic cannot take codes z of shape {list(z.shape)} ({error}); build it for as many dimensions") from error
     return logits[:, 0] - logits[:, 1]

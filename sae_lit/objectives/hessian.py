@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..data.checks import broadcasts, real, shaped, whole
 from .multiinformation import latent_scale
 
 # %% ../../nbs/25_hessian.ipynb #d636721e
@@ -58,6 +59,7 @@ def _codes(z: Tensor) -> Tensor:
     return z if z.dtype == torch.float64 else z.float()
 
 # %% ../../nbs/25_hessian.ipynb #024684bc
+@shaped(k=whole(2), epsilon=real(0, None, "("), share=real(0, 1, "(]"))
 def hessian_penalty(
     f: Callable[[Tensor], Activations],  # codes `[N, D]` to activations, each `[N, ...]`
     z: Tensor,  # codes `[B, D]`
@@ -73,6 +75,7 @@ def hessian_penalty(
     Raises ValueError for k < 2, epsilon <= 0, directions of another shape, share outside (0, 1], and an f without activations."""
     z = _codes(z)
     directions = _directions(directions, z, k)
+    if scale is not None: broadcasts(scale=scale, directions=directions)
     steps = directions if scale is None else directions * scale
     rows = _rows(z, share)
     return torch.stack([_variance(c) for c in _curvatures(f, z[:rows], steps[:rows], epsilon)], 1)
@@ -83,6 +86,7 @@ def _rows(z: Tensor, share: float) -> int:
     return max(1, round(share * len(z)))
 
 # %% ../../nbs/25_hessian.ipynb #30a802b7
+@shaped(k=whole(2), epsilon=real(0, None, "("), share=real(0, 1, "(]"))
 def vanilla_hessian_penalty(
     f: Callable[[Tensor], Activations],  # codes `[N, D]` to activations, each `[N, ...]`
     z: Tensor,  # codes `[B, D]`
@@ -97,6 +101,7 @@ def vanilla_hessian_penalty(
     return sum(c.var(1).amax() for c in _curvatures(f, z[:rows], _directions(directions, z, k)[:rows], epsilon))
 
 # %% ../../nbs/25_hessian.ipynb #d6cdd009
+@shaped(k=whole(2), epsilon=real(0, None, "("), share=real(0, 1, "(]"))
 def normalized_hessian_penalty(
     f: Callable[[Tensor], Activations],  # codes `[N, D]` to activations, each `[N, ...]`
     z: Tensor,  # codes `[B, D]`
@@ -113,6 +118,7 @@ def normalized_hessian_penalty(
     Raises ValueError as `hessian_penalty` does, and where the scale must be measured: for a single code and for constant latents."""
     z = _codes(z)
     scale, rows = latent_scale(z) if scale is None else scale, _rows(z, share)
+    broadcasts(scale=scale, z=z)
     signs, normals = _directions(rademacher, z, k), _directions(normal, z, k, normal=True)
     found = _curvatures(f, z[:rows], (torch.cat([signs, normals], 1) * scale)[:rows], epsilon)
     mixed, total = (torch.stack(parts, 1) for parts in zip(*((_variance(c[:, :signs.shape[1]]), _variance(c[:, signs.shape[1]:])) for c in found)))

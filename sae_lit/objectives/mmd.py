@@ -11,6 +11,8 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
+from ..data.checks import shaped
+
 # %% ../../nbs/23_mmd.ipynb #60995563
 def _kernel(a: Tensor, b: Tensor, widths: list[float]) -> Tensor:
     distance = (a[:, None] - b).square().sum(2)
@@ -27,6 +29,7 @@ def _mean_of_pairs(k: Tensor) -> Tensor:
     return (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
 
 # %% ../../nbs/23_mmd.ipynb #4178a117
+@shaped()
 def mmd(
     z: Tensor,  # codes `[N, D]`, N >= 2
     prior: Tensor,  # samples of the prior `[M, D]`, M >= 2
@@ -41,6 +44,7 @@ def mmd(
     return within - 2 * _kernel(z, prior, widths).mean()
 
 # %% ../../nbs/23_mmd.ipynb #7943c739
+@shaped()
 def mmd_as_released(
     z: Tensor,  # codes `[N, D]`, N >= 2
     prior: Tensor,  # samples of the prior `[M, D]`, M >= 2

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..data.checks import real, shaped, whole
+
 # %% ../../nbs/24_multiinformation.ipynb #bd2d357c
 def _rows(points: Tensor, others: Tensor, own: int | None, joint: float, marginal: float) -> Tensor:
     "The two log-sum-exps of some points [R, D] against all others [N, D]; `own`: leave out each point itself, the first one being others[own]"
@@ -47,6 +49,7 @@ def _points(z: Tensor, block: int | None) -> Tensor:
     return z if z.dtype == torch.float64 else z.float()
 
 # %% ../../nbs/24_multiinformation.ipynb #d3a56583
+@shaped(bandwidth=real(0, None, "("), block=whole(1))
 def naive_multiinformation(
     z: Tensor,  # codes `[N, D]`, N >= 2
     bandwidth: float = .1,  # of every kernel, > 0; about one step of QLAE's initial levels
@@ -60,6 +63,7 @@ def naive_multiinformation(
     return _log_ratio(_points(z, block), bandwidth, bandwidth, leave_one_out, block)
 
 # %% ../../nbs/24_multiinformation.ipynb #3a6bed6b
+@shaped()
 def latent_scale(
     z: Tensor,  # `[N, D]`, N >= 2
     allow_constant: bool = False,  # give 1e-6 for a latent that does not move, as the released code does, in place of an error
@@ -74,6 +78,7 @@ def latent_scale(
     return z.var(0, correction=0).clamp_min(1e-30).sqrt() + 1e-6  # the root has no slope at 0: let there be none
 
 # %% ../../nbs/24_multiinformation.ipynb #c5de0706
+@shaped(dimensions=whole(1), n=whole(1))
 def silverman(
     dimensions: int,
     n: int,  # number of points
@@ -82,6 +87,7 @@ def silverman(
     return (4 / (dimensions + 2) / n) ** (1 / (dimensions + 4))
 
 # %% ../../nbs/24_multiinformation.ipynb #225ce493
+@shaped(block=whole(1))
 def multiinformation(
     z: Tensor,  # codes `[N, D]`, N >= 2
     continuous: Tensor | None = None,  # their values before quantisation `[N, D]`, which give each latent's scale; None: z

@@ -10,15 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.checks import same_shape, shaped
+
 # %% ../../nbs/20_reconstruction.ipynb #e5ec1a61
+@shaped()
 def bernoulli(
     logits: Tensor,  # reconstruction before the sigmoid `[N, ...]`
     x: Tensor,  # target in [0, 1], same shape
 ) -> Tensor:  # `[N]`, nats a sample
     "Cross-entropy of pixel values, summed over everything but the batch (Structure by Architecture, section 4)"
+    same_shape(logits=logits, x=x)
     return F.binary_cross_entropy_with_logits(logits.float(), x.float(), reduction="none").flatten(1).sum(1)
 
 # %% ../../nbs/20_reconstruction.ipynb #576ddaac
+@shaped()
 def entropy(
     x: Tensor,  # values in [0, 1] `[N, ...]`
 ) -> Tensor:  # `[N]`, nats a sample
@@ -26,16 +31,20 @@ def entropy(
     return (torch.special.entr(x) + torch.special.entr(1 - x)).flatten(1).sum(1)
 
 # %% ../../nbs/20_reconstruction.ipynb #98ba4e20
+@shaped()
 def gaussian(
     output: Tensor,  # reconstruction `[N, ...]`
     x: Tensor,  # target, same shape
 ) -> Tensor:  # `[N]`
     "Half the summed squared error: the negative log-likelihood of a unit-variance normal, without its constant"
+    same_shape(output=output, x=x)
     return .5 * (output.float() - x.float()).square().flatten(1).sum(1)
 
+@shaped()
 def mean_squared_error(
     reconstruction: Tensor,  # `[N, ...]`
     x: Tensor,  # same shape
 ) -> Tensor:  # `[N]`
     "Squared error averaged over everything but the batch"
+    same_shape(reconstruction=reconstruction, x=x)
     return (reconstruction.float() - x.float()).square().flatten(1).mean(1)

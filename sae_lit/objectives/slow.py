@@ -11,16 +11,21 @@ import math
 import torch
 from torch import Tensor
 
+from ..data.checks import real, same_shape, shaped
+
 # %% ../../nbs/26_slow_vae.ipynb #cf1ef221
+@shaped()
 def mean_distance(
     d: Tensor,  # distance of the mean from the point, any shape
     logvar: Tensor,  # log-variance, same shape
 ) -> Tensor:  # >= 0, same shape
     "Mean of |x| for x ~ N(d, exp(logvar)): the folded normal"
+    same_shape(d=d, logvar=logvar)
     std = (logvar / 2).exp()
     return std * math.sqrt(2 / math.pi) * (-.5 * (d / std).square()).exp() + d * torch.erf(d / std / math.sqrt(2))
 
 # %% ../../nbs/26_slow_vae.ipynb #958a4dc2
+@shaped(rate=real(0, None, "("))
 def transition_divergence(
     mean: Tensor,  # posterior means `[2B, D]`: the first half belongs to the first pictures, the second half to their partners
     logvar: Tensor,  # log-variances, same shape
@@ -38,11 +43,12 @@ def transition_divergence(
     return (cross - entropy).sum(1).view(2, -1).mean(0)
 
 # %% ../../nbs/26_slow_vae.ipynb #bdbdceee
+@shaped(rate=real(0, None, "("))
 def transition_as_released(
     mean: Tensor,  # posterior means `[2B, D]`
     logvar: Tensor,  # log-variances, same shape
     rate: float = 6.,  # of the Laplace density, > 0
 ) -> Tensor:  # `[B]`
     "SlowVAE's released penalty: both cross-entropies, minus the mean entropy; errors as `transition_divergence`"
-    entropy = .5 * (logvar + math.log(2 * math.pi * math.e)).sum(1).view(2, -1).mean(0)
-    return 2 * transition_divergence(mean, logvar, rate) + entropy
+    divergence = transition_divergence(mean, logvar, rate)
+    return 2 * divergence + .5 * (logvar + math.log(2 * math.pi * math.e)).sum(1).view(2, -1).mean(0)

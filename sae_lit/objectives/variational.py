@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from ..data.checks import broadcasts, shaped
+
 # %% ../../nbs/21_variational.ipynb #d5ea7502
 def _checked(*tensors: Tensor) -> list[Tensor]:
     if tensors[0].ndim != 2 or any(t.shape != tensors[0].shape for t in tensors):
@@ -20,6 +22,7 @@ def _checked(*tensors: Tensor) -> list[Tensor]:
     return [t.float() if t.itemsize < 4 else t for t in tensors]
 
 # %% ../../nbs/21_variational.ipynb #063c3314
+@shaped()
 def kl_divergence(
     mean: Tensor,  # posterior means `[N, D]`
     logvar: Tensor,  # log-variances, same shape
@@ -29,6 +32,7 @@ def kl_divergence(
     return .5 * (mean.square() + logvar.expm1() - logvar).sum(1)
 
 # %% ../../nbs/21_variational.ipynb #5a84822f
+@shaped()
 def kl_as_released(
     mean: Tensor,  # posterior means `[N, D]`
     logvar: Tensor,  # log-variances, same shape
@@ -37,19 +41,23 @@ def kl_as_released(
     return kl_divergence(mean, logvar / 2)
 
 # %% ../../nbs/21_variational.ipynb #968e9f16
+@shaped()
 def log_normal(
     z: Tensor,  # where, any shape
     mean: Tensor,  # broadcasts with `z`
     logvar: Tensor,  # broadcasts with `z`
 ) -> Tensor:  # broadcast shape
     "Log-density of a normal with the given mean and log-variance, elementwise"
+    broadcasts(z=z, mean=mean, logvar=logvar)
     return -.5 * (math.log(2 * math.pi) + logvar + ((z - mean) * (-logvar / 2).exp()).square())
 
 # %% ../../nbs/21_variational.ipynb #9ea230bb
+@shaped()
 def log_prior(
     z: Tensor,  # codes `[N, D]`
 ) -> Tensor:  # `[N]`, nats
     "Log-density of codes under N(0, I)"
+    z, = _checked(z)
     return log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
 
 # %% ../../nbs/21_variational.ipynb #707c4064
@@ -60,6 +68,7 @@ def _check_sizes(batch: int, dataset_size: int) -> None:
 # %% ../../nbs/21_variational.ipynb #707044f5
 Weights = Literal["stratified", "weighted"]
 
+@shaped()
 def log_weights(
     batch: int,  # pictures in the batch, >= 2
     dataset_size: int,  # pictures in the training set, >= batch
@@ -74,6 +83,7 @@ def log_weights(
     return torch.full((batch, batch), others, device=device).fill_diagonal_(-math.log(dataset_size))
 
 # %% ../../nbs/21_variational.ipynb #8792eb92
+@shaped()
 def aggregate_log_density(
     z: Tensor,  # codes, z[i] drawn from posterior i, `[N, D]`
     mean: Tensor,  # posterior means, same shape
@@ -95,6 +105,7 @@ class Decomposition(NamedTuple):
     dimensionwise_kl: Tensor  # sum of ln q(z_d) - ln p(z)
 
 # %% ../../nbs/21_variational.ipynb #e0fc0a4d
+@shaped()
 def decompose(
     z: Tensor,  # codes, z[i] drawn from posterior i, `[N, D]`
     mean: Tensor,  # posterior means, same shape
@@ -109,6 +120,7 @@ def decompose(
     return Decomposition(posterior - joint, joint - product, product - prior)
 
 # %% ../../nbs/21_variational.ipynb #a3e83d58
+@shaped()
 def total_correlation(
     z: Tensor,  # codes, z[i] drawn from posterior i, `[N, D]`
     mean: Tensor,  # posterior means, same shape
@@ -128,6 +140,7 @@ def _log_weights_as_released(batch: int, dataset_size: int, device: torch.device
     return w.log()
 
 # %% ../../nbs/21_variational.ipynb #01b2f7de
+@shaped()
 def decompose_as_released(
     z: Tensor,  # codes, z[i] drawn from posterior i, `[N, D]`
     mean: Tensor,  # posterior means, same shape

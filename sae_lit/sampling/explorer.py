@@ -25,6 +25,8 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
+from ..data import checks
+from ..data.checks import checked, refuse, shape, tensor, whole
 from ..data.datasets import ArrayDataset, ImageDataset
 from ..data.disk import atomically
 from ..models.codes import bank_of, device_of, encode, encode_at, evaluating
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from ipywidgets import FloatSlider, SelectionSlider, VBox
 
 # %% ../../nbs/52_explorer.ipynb #bcb3a817
+@checked(size=whole(1), image=shape('C', 'H', 'W'))
 def to_png(
     image: Tensor, # In [0, 1], [C, H, W], one or three channels
     size: int = 256, # Pixels of the longer side, about: whole multiples of the picture's own
@@ -88,6 +91,7 @@ def tensor_of(
     return torch.as_tensor(value).float()
 
 # %% ../../nbs/52_explorer.ipynb #665749a5
+@checked(bins=whole(2))
 def tells(
     codes: np.ndarray, # [N, D]
     factors: np.ndarray, # Class numbers, [N, F]
@@ -96,6 +100,9 @@ def tells(
     least: float = .1, # Share of a factor's entropy below which nothing is said
 ) -> list[str]: # One a latent: "wall hue 87 %", or "" where it tells little
     "The factor with the highest mutual information with each latent, and the share of its entropy."
+    codes, factors = checks.codes('codes', codes), checks.factors('factors', factors)
+    if len(codes) != len(factors) or len(names) != factors.shape[1]:
+        raise ValueError(f"codes {list(codes.shape)}, factors {list(factors.shape)} and {len(names)} names; expected [N, D], [N, F] and F names")
     inner = np.arange(1, bins) * len(codes) // bins
     binned = [np.digitize(z, np.sort(z)[inner]) for z in codes.T]
     nats = np.array([[mutual_info_score(v, b) for v in factors.T] for b in binned])
@@ -104,6 +111,7 @@ def tells(
     return [f'{names[f]} {100 * row[f]:.0f} %' if row[f] >= least else '' for f, row in zip(nats.argmax(1), share)]
 
 # %% ../../nbs/52_explorer.ipynb #f6aa8073
+@checked(most=whole(2), bank=shape('N', 'D'))
 def levels_of(
     bank: Tensor, # [N, D]
     most: int = 16, # More different values than that are no levels
@@ -232,6 +240,7 @@ def put(self: Panel,
 # %% ../../nbs/52_explorer.ipynb #7ee753d7
 class Explorer:
     "Sliders over the latents of one model or several; `widget` shows them. Raises ValueError without data and bank, and as `Explored` does."
+    @checked(size=whole(1))
     def __init__(
         self,
         model: object, # With `encode` and `decode`, or a pair of such functions; a list of these is shown side by side
@@ -242,7 +251,8 @@ class Explorer:
         folder: str | Path = '.', # For saved pictures
     ):
         models = [Explored(m) for m in (model if isinstance(model, (list, tuple)) and not is_pair(model) else [model])]
-        banks = list(bank) if isinstance(bank, (list, tuple)) else [bank] * len(models)
+        several = isinstance(bank, (list, tuple)) and all(b is None or isinstance(b, (Tensor, np.ndarray)) for b in bank)
+        banks = list(bank) if several else [bank] * len(models)
         self.data, self.size, self.folder = as_dataset(data), size, Path(folder)
         if not models or len(banks) != len(models): raise ValueError(f"{len(models)} models and {len(banks)} banks; expected at least one model, and a bank for each or none")
         if self.data is None and len(models) > 1: raise ValueError("models side by side are shown the same picture, so pass data=")
@@ -257,7 +267,8 @@ def as_dataset(
     data: ImageDataset | Tensor | np.ndarray | None, # Arrays: [N, C, H, W], uint8 or in [0, 1]
 ) -> ImageDataset | None:
     "Pictures as a data set. Raises ValueError for what is not pictures."
-    if isinstance(data, (Tensor, np.ndarray)): data = ArrayDataset(data)
+    if isinstance(data, str): refuse('data', data, "a data set", f"load it first: load_data({data!r})")
+    if data is not None and not isinstance(data, ImageDataset): data = ArrayDataset(tensor('data', data, look=False))
     if data is not None and len(data.image_shape) != 3: raise ValueError(f"the explorer shows pictures [C, H, W]; a row of this data set has the shape {list(data.image_shape)}")
     return data
 
@@ -268,6 +279,7 @@ def panel(self: Explorer, model: Explored, bank: Tensor | None, seed: int) -> Pa
     if bank is None and self.data is None: raise ValueError("nothing to explore: the model carries no bank, so pass data= or bank=")
     train = None if self.data is None else self.data.part('train')
     if bank is None: bank = encode(model, train, n=min(128, len(train)), seed=seed)
+    bank = shape('N', 'D')('bank', bank).float()
     told = [''] * bank.shape[1]
     if train is not None and train.factor_space is not None:
         index = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:1000]
@@ -344,6 +356,7 @@ def save(self: Explorer) -> None:
     self.said.value = '<br>'.join(lines)
 
 # %% ../../nbs/52_explorer.ipynb #9f928278
+@checked(size=whole(1))
 def explore(
     model: object, # With `encode` and `decode`, or a pair of such functions; a list of these is shown side by side
     data: ImageDataset | Tensor | np.ndarray | None = None, # Pictures to start from, arrays [N, C, H, W]; None: only the bank's latents

@@ -14,12 +14,15 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
+from ..data.checks import checked, shaped, whole
+
 # %% ../../nbs/50_hybrid.ipynb #ed046153
 class HybridSampler:
     """Draws latents whose groups come, each independently and uniformly, from the rows of a bank.
 
     Structure by Architecture, section 5. Raises ValueError for a bank that is not [N >= 2, D], or not finite,
     and for groups that do not hold every latent dimension exactly once."""
+    @shaped()
     def __init__(
         self,
         bank: Tensor, # Latents of real pictures, [N, D]
@@ -38,6 +41,7 @@ class HybridSampler:
         self.owner = torch.empty(bank.shape[1], dtype=torch.long) # group number of each dimension, [D]
         for number, group in enumerate(self.groups): self.owner[group] = number
 
+    @checked(n=whole(0))
     def __call__(
         self,
         n: int, # How many latents, >= 0
@@ -58,6 +62,7 @@ def support_size(
 
 # %% ../../nbs/50_hybrid.ipynb #cd62dfe3
 @patch
+@checked(n=whole(0))
 def partial(
     self: HybridSampler,
     reference: Tensor, # Latent of the picture held fixed, [D]

@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
+from ..data.checks import checked, real, refuse, shape, whole
 from ..data.figures import WIDTH, canvas
 from ..models.codes import bank_of, device_of, evaluating
 
 # %% ../../nbs/51_traversal.ipynb #bb2b2b6e
+@checked(steps=whole(2), z=shape('D'), bank=shape('N', 'D'))
 def traverse(
     model: nn.Module, # With `decode`: [B, D] -> [B, C, H, W], and `groups`
     z: Tensor, # Latent of the picture to start from, [D]
@@ -32,11 +34,14 @@ def traverse(
     Structure by Architecture, figures 4, 13-15, 18. Raises ValueError without a bank or for a `z` of another shape,
     IndexError for a latent that does not exist."""
     device = device_of(model)
-    z = torch.as_tensor(z).detach().to(device)
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0, device=device))
+    z = z.detach().to(like)
     dims = list(chain(*model.groups)) if dims is None else [int(d) for d in dims]
-    if z.ndim != 1: raise ValueError(f"z has shape {list(z.shape)}; expected the latent of one picture, [D]")
+    if not dims: refuse('dims', dims, f"one or more latents from 0 to {len(z) - 1}")
     if wrong := [d for d in dims if not 0 <= d < len(z)]: raise IndexError(f"no latent {wrong}; z has latents 0 to {len(z) - 1}")
     path = observed_paths(model, dims, bank, steps) if values is None else torch.as_tensor(values)
+    if path.ndim not in (1, 2) or not path.numel() or path.ndim == 2 and len(path) not in (1, len(dims)):
+        refuse('values', path, f"a path [steps], or one per latent [{len(dims)}, steps]")
     path = path.to(z).expand(len(dims), -1)
     latents = z.repeat(*path.shape, 1)
     latents[torch.arange(len(dims)), :, dims] = path
@@ -87,6 +92,7 @@ def put_rows(
     if titles: ax.set_yticks(middles, titles)
 
 # %% ../../nbs/51_traversal.ipynb #334da029
+@checked(rows=whole(1), scale=real(0, None, "("))
 def plot_grid(
     images: Tensor, # In [0, 1], [rows * columns, C, H, W] or [rows, columns, C, H, W]
     rows: int = 1, # Rows of the grid, when `images` has no axis for them
@@ -97,8 +103,10 @@ def plot_grid(
     xlabel: str = '', # Below all
 ) -> Figure: # Not shown
     "Pictures in rows with a title each. Raises ValueError when the rows do not come out even, and for a wrong number of titles."
+    if images.ndim not in (4, 5) or not images.numel() or images.shape[-3] not in (1, 3): refuse('images', images, "pictures [N, 1 or 3, H, W] or [rows, columns, 1 or 3, H, W]")
     if images.ndim == 4 and len(images) % rows: raise ValueError(f"{len(images)} pictures do not fill {rows} rows of equal length")
     images = images if images.ndim == 5 else images.unflatten(0, (rows, -1))
+    if wrong := [r for r in breaks if not 0 <= r < len(images)]: refuse('breaks', wrong, f"row numbers from 0 to {len(images) - 1}")
     height, width = stack_rows(images, breaks)[0].shape[1:]
     margin = .072 * max((len(line) for t in titles or () for line in t.split('\n')), default=0) + .15
     across, above, below = min(WIDTH - margin - .05, .6 * scale * images.shape[1]), .05 + .25 * bool(title), .05 + .2 * bool(xlabel) # inches
@@ -115,6 +123,7 @@ def latent_labels(
     "A name for each latent: its variable and its own number, both counted from one as in the papers."
     return {int(d): f"S{g + 1} · z{int(d) + 1}" for g, group in enumerate(groups) for d in group}
 
+@checked(scale=real(0, None, "("), images=shape('rows', 'steps', 'C', 'H', 'W'))
 def plot_traversal(
     images: Tensor, # From `traverse`, [rows, steps, C, H, W]
     groups: Sequence[Sequence[int]] | None = None, # `model.groups`; None: each row is a variable of its own

@@ -32,6 +32,7 @@ from ..alignment.perturb import load as load_perturbed
 from ..alignment.polarized import active_units, posterior
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
+from ..data.pairs import places
 from ..metrics.dci import dci
 from ..metrics.evaluation import evaluate, fidelity_scores, reconstruction_scores
 from ..metrics.fidelity import fidelity, samples, test_pictures
@@ -69,7 +70,8 @@ def votes(
     number: int = 300,  # votes to learn from, and half as many to test
 ) -> dict[str, float]:
     "FactorVAE and BetaVAE scores (Kim and Mnih 2018; Higgins et al. 2017)."
-    code_of = lambda index: encode_at(model, data, index).cpu()
+    rows = places(data)  # whatever the order of the data set's rows
+    code_of = lambda index: encode_at(model, data, rows[index]).cpu()
     return {"factor_vae": factor_vae_score(code_of, data.factor_space, votes=number, test_votes=number // 2, seed=seed),
             "beta_vae": beta_vae_score(code_of, data.factor_space, examples=number, test_examples=number // 2, seed=seed)}
 
