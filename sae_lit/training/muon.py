@@ -15,7 +15,7 @@ from torch import Tensor, nn
 # %% ../../nbs/40a_muon.ipynb #19f26f2e
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: a, b, c of a + b x + c x^2 with x = sigma^2
 ROUNDS = 5
-BLOCK = 32  # rows that the optimiser takes together
+BLOCK = 64  # rows that the optimiser takes together
 
 # %% ../../nbs/40a_muon.ipynb #e4bbea5c
 def orthogonalize(
