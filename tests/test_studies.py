@@ -1,5 +1,4 @@
 "Studies survive: real processes, really killed, end with the records of a study that nothing disturbed; and a cluster gives the same ones."
-import itertools
 import json
 import os
 import random
@@ -151,7 +150,7 @@ def test_other_code_is_not_mixed(tmp_path: Path, monkeypatch):
     with pytest.raises(ValueError, match="incomplete"): table(both, at[1])
     done = run_study(both, *at, workers=1, redo="all")
     assert [r["trained_by"] for r in done] == ["another"]*2 and len(list(tmp_path.glob("runs/tiny/ae-digits-0-*"))) == 2, "the old model stays"
-    assert table(both, at[1]).rows[0]["n"] == 2
+    assert table(both, at[1]).summary["n"][0] == 2
 
 
 def test_scores_of_other_code_can_be_made_again(tmp_path: Path, monkeypatch):
@@ -214,14 +213,10 @@ def test_fingerprint_follows_code_and_nothing_else(tmp_path: Path):
     (package/"metrics/weights.safetensors").write_bytes(b"2"); assert now() not in (first, weights)
 
 
-@pytest.mark.parametrize("n", [2, 3, 4])
-def test_interval_is_the_exact_bootstrap(n: int):
-    "All n^n ways to draw, listed."
-    x = np.random.default_rng(n).normal(size=n)
-    means = np.array(sorted(np.mean(draw) for draw in itertools.product(x, repeat=n)))
-    e = estimate(x)
-    assert (means < e.low - 1e-12).mean() <= .03 and (means <= e.low + 1e-12).mean() >= .02
-    assert (means > e.high + 1e-12).mean() <= .03 and (means >= e.high - 1e-12).mean() >= .02
+def test_interval_holds_the_mean_as_often_as_it_says():
+    "Normal numbers, three seeds: 95 of 100 intervals, which a bootstrap of three does not reach."
+    draws = np.random.default_rng(0).normal(size=(4000, 3))
+    assert abs(np.mean([e.low < 0 < e.high for e in map(estimate, draws)]) - .95) < .012
 
 
 def test_shipped_studies_are_sound():

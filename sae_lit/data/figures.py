@@ -62,6 +62,7 @@ def needed(
         wanted |= words(found[name]) - without
     return "\n".join(found[name] for name in sorted(found))
 
+# %% ../../nbs/01c_figures.ipynb #388473a6
 def words(code: str) -> set[str]:
     "Names and attributes that a piece of code mentions"
     nodes = list(ast.walk(ast.parse(code)))
@@ -91,6 +92,7 @@ def digest_of(
     pairs = [part.split(":") for part in functions.split()]
     return digest("\n".join(needed(written(module), {name}) for module, name in pairs))
 
+# %% ../../nbs/01c_figures.ipynb #88a7de6c
 def signature(
     frame: FrameType | None,  # of the function that asked for a canvas
 ) -> str:  # such as "sae_lit.studies.ledger:plot_intervals 0123456789ab", or "cell 0123456789ab"
