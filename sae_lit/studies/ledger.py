@@ -223,6 +223,7 @@ def summary(self: Table) -> pd.DataFrame:
         found[end] = clip(found[end].astype(float), [getattr(score_of(score), end) for score in found["score"]]).where(found[end].notna())
     return found
 
+# %% ../../nbs/82_ledger.ipynb #7b1efbf9
 @patch(as_prop=True)
 def scores(self: Table) -> list[str]:
     "The names of all scores"
