@@ -82,8 +82,9 @@ ERRORS_AND_TREES = (
 KNOWN = (
     *ERRORS_AND_TREES,
     share("mig", "MIG", .05), share("modularity", "Mod", .05), share("explicitness", "Exp", .05),
-    share("infom", "InfoM", .05), share("infoc", "InfoC", .05), share("infoe_unseen", "InfoE, fresh codes", .05, low=-np.inf),
-    share("infoe", "InfoE, fitted codes", low=-np.inf), share("irs", "IRS"), share("sap", "SAP"),
+    share("infom_common", "InfoM, one estimator", .05), share("infoc_common", "InfoC, one estimator", .05),
+    share("infoe_common", "InfoE, one estimator", .05, low=-np.inf), share("infoe_unseen", "InfoE, fresh codes", .05, low=-np.inf),
+    share("infom", "InfoM, released"), share("infoc", "InfoC, released"), share("infoe", "InfoE, fitted codes", low=-np.inf), share("irs", "IRS"), share("sap", "SAP"),
     share("factor_vae", "FactorVAE"), share("beta_vae", "BetaVAE"),
     share("causal_disentanglement", "causal disentanglement"), share("order", "order", low=-1.),
     Score("hybrid_risk", "hybrid risk", high=np.inf, better="lower"),
