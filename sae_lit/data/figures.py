@@ -57,7 +57,8 @@ def needed(
     wanted, found = set(names) - without, {}
     while wanted:
         name = wanted.pop()
-        if name in found or name not in parts: continue
+        if name in found or name not in parts:
+            continue
         found[name] = "\n".join(map(ast.unparse, parts[name]))
         wanted |= words(found[name]) - without
     return "\n".join(found[name] for name in sorted(found))
@@ -66,23 +67,30 @@ def needed(
 def words(code: str) -> set[str]:
     "Names and attributes that a piece of code mentions"
     nodes = list(ast.walk(ast.parse(code)))
-    return {n.id for n in nodes if isinstance(n, ast.Name)} | {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    return {n.id for n in nodes if isinstance(n, ast.Name)} | {
+        n.attr for n in nodes if isinstance(n, ast.Attribute)
+    }
 
 # %% ../../nbs/01c_figures.ipynb #dd0fc470
 @cache
 def written(module: str) -> str:
     "The source of a module; `ModuleNotFoundError` where there is none"
     found = importlib.util.find_spec(module)
-    if found is None: raise ModuleNotFoundError(f"no module {module!r}; expected one of the package")
+    if found is None:
+        raise ModuleNotFoundError(f"no module {module!r}; expected one of the package")
     return Path(found.origin).read_text(encoding="utf-8")
+
 
 @cache
 def digest(
     code: str,  # what draws: a cell, or functions
 ) -> str:  # twelve hexadecimal digits
-    "What code looks like, the common look included, comments and layout left out; `SyntaxError` for what is not Python"
-    look = needed(written("sae_lit.data.figures"), {"canvas"} | words(code), frozenset({"SignedCanvas", "signature"}))
+    "Code and the common look, without comments and layout; `SyntaxError` for what is not Python"
+    look = needed(
+        written("sae_lit.data.figures"), {"canvas"} | words(code), frozenset({"SignedCanvas", "signature"})
+    )
     return hashlib.sha256(f"{ast.unparse(ast.parse(code))}\n{look}".encode()).hexdigest()[:12]
+
 
 @cache
 def digest_of(
@@ -96,27 +104,36 @@ def digest_of(
 def signature(
     frame: FrameType | None,  # of the function that asked for a canvas
 ) -> str:  # such as "sae_lit.studies.ledger:plot_intervals 0123456789ab", or "cell 0123456789ab"
-    "Which code draws, and its digest; \"unknown\" where no source can be found"
+    'Which code draws, and its digest; "unknown" where no source can be found'
     at_work = []
     while frame and frame.f_globals.get("__name__", "").startswith("sae_lit."):
         at_work.append(f"{frame.f_globals['__name__']}:{frame.f_code.co_qualname.split('.')[0]}")
         frame = frame.f_back
     functions = " ".join(dict.fromkeys(at_work))
-    if functions: return f"{functions} {digest_of(functions)}"
+    if functions:
+        return f"{functions} {digest_of(functions)}"
     cell = plain("".join(linecache.getlines(frame.f_code.co_filename))) if frame else ""
     return f"cell {digest(cell)}" if cell.strip() else "unknown"
 
 # %% ../../nbs/01c_figures.ipynb #0528cbcc
 def plain(source: str) -> str:
     "A cell without magics and shell lines, ready for `ast`"
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines()) + "\n"
+    return (
+        "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines()) + "\n"
+    )
+
 
 class SignedCanvas(FigureCanvasAgg):
     "Writes a figure's signature into its PNG files, stored outputs of notebooks included"
+
     signature = "unknown"
 
-    def print_png(self, target, *, metadata: Mapping[str, str] | None = None, pil_kwargs: dict | None = None, **_) -> None:
-        super().print_png(target, metadata={"Source": self.signature, **(metadata or {})}, pil_kwargs=pil_kwargs)
+    def print_png(
+        self, target, *, metadata: Mapping[str, str] | None = None, pil_kwargs: dict | None = None, **_
+    ) -> None:
+        super().print_png(
+            target, metadata={"Source": self.signature, **(metadata or {})}, pil_kwargs=pil_kwargs
+        )
 
 # %% ../../nbs/01c_figures.ipynb #1e72b7ab
 def canvas(

@@ -95,38 +95,49 @@ def predictive_information(codes: np.ndarray, classes: np.ndarray, discrete: boo
 
 # %% ../../nbs/60c_infomec.ipynb #a941a673
 def in_bins(
-    codes: np.ndarray, # Finite numbers, [N, D]
-    bins: int, # The most values that a latent keeps
-) -> np.ndarray: # Class numbers from 0, int64 [N, D]
+    codes: np.ndarray,  # Finite numbers, [N, D]
+    bins: int,  # The most values that a latent keeps
+) -> np.ndarray:  # Class numbers from 0, int64 [N, D]
     "Latents with few values as they are, the others cut at their quantiles"
+
     def cut(z: np.ndarray) -> np.ndarray:
-        if len(np.unique(z)) <= bins: return z
+        if len(np.unique(z)) <= bins:
+            return z
         edges = np.unique(np.quantile(z, np.arange(1, bins) / bins))
-        return np.searchsorted(edges, z, side='right')
+        return np.searchsorted(edges, z, side="right")
 
     return as_classes_of(np.stack([cut(z) for z in codes.T], 1))
 
+
 def binned_information(
-    codes: np.ndarray, # [N, D]
-    classes: np.ndarray, # Class numbers from 0, int64 [N, F]; every factor takes two values or more
+    codes: np.ndarray,  # [N, D]
+    classes: np.ndarray,  # Class numbers from 0, int64 [N, F]; every factor takes two values or more
     bins: int,
-) -> np.ndarray: # 0 to 1, [D, F]
-    "The share of each factor's entropy that each latent is informative about, the same way for quantised and for real codes"
+) -> np.ndarray:  # 0 to 1, [D, F]
+    "The share of each factor's entropy that each latent has, the same way for quantised and for real codes"
     entropy = np.array([information(np.diag(np.bincount(c)), correct=True) for c in classes.T])
     return np.minimum(information(joint_counts(in_bins(codes, bins), classes), correct=True) / entropy, 1)
 
 # %% ../../nbs/60c_infomec.ipynb #9e0b0d99
-def informative(codes: np.ndarray, classes: np.ndarray, bins: int) -> np.ndarray: # bool [D]
-    "Latents that meet some factor in a way that chance would not (G test of each table, 1 % over all of them)"
+def informative(codes: np.ndarray, classes: np.ndarray, bins: int) -> np.ndarray:  # bool [D]
+    "Latents that meet some factor in a way that chance would not (G test of each table, 1 % over all)"
     counts = joint_counts(in_bins(codes, bins), classes)
     rows, columns = ((counts.sum(axis) > 0).sum(-1) for axis in (-1, -2))
     p = chi2.sf(2 * len(codes) * information(counts), np.maximum((rows - 1) * (columns - 1), 1))
-    return p.min(1) < .01 / p.size
+    return p.min(1) < 0.01 / p.size
+
 
 def fresh_information(codes: np.ndarray, classes: np.ndarray, bins: int, folds: int, seed: int) -> float:
-    "As `predictive_information`, from one-hot bins for codes of either kind, with a penalty and on fresh codes"
+    "As `predictive_information`, from one-hot bins of either kind, with a penalty and on fresh codes"
     inputs, nothing = OneHotEncoder().fit_transform(in_bins(codes, bins)), np.log(classes.max(0) + 1)
-    return float(np.mean([1 - cross_entropy(inputs, c, folds, seed, strength=1.) / null for c, null in zip(classes.T, nothing)]))
+    return float(
+        np.mean(
+            [
+                1 - cross_entropy(inputs, c, folds, seed, strength=1.0) / null
+                for c, null in zip(classes.T, nothing)
+            ]
+        )
+    )
 
 # %% ../../nbs/60c_infomec.ipynb #71058224
 @dataclass(frozen=True)
@@ -152,16 +163,19 @@ def infomec(
 
     Raises ValueError if all factors are constant, for folds < 2, bins < 2 and unknown pruning, and as `as_arrays` does."""
     if folds is not None and folds < 2: raise ValueError(f"folds={folds}; expected at least 2, or None to score on the same codes")
-    if bins is not None and bins < 2: raise ValueError(f"bins={bins}; expected at least 2, or None for the released estimators")
+    if bins is not None and bins < 2: raise ValueError(f"bins={bins}; expected at least 2, or None: as released")
     codes, factors = as_arrays(codes, factors)
     varies = factors.min(0) < factors.max(0)
     if not varies.any(): raise ValueError(f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure")
     active, classes = active_by(codes, discrete and bins is None, pruning), as_classes(factors[:, varies])
     nmi = np.full((codes.shape[1], factors.shape[1]), np.nan)
-    nmi[:, varies] = known = normalised_information(codes, classes, discrete, seed) if bins is None else binned_information(codes, classes, bins)
+    if bins is None: known = normalised_information(codes, classes, discrete, seed)
+    else: known = binned_information(codes, classes, bins)
+    nmi[:, varies] = known
     if bins is not None: active &= informative(codes, classes, bins)
     if not active.any(): return InfoMEC(0., 0., 0., nmi, active)
-    explicitness = predictive_information(codes, classes, discrete, folds, seed) if bins is None else fresh_information(codes, classes, bins, folds or 5, seed)
+    if bins is None: explicitness = predictive_information(codes, classes, discrete, folds, seed)
+    else: explicitness = fresh_information(codes, classes, bins, folds or 5, seed)
     return InfoMEC(peak(known[active]), explicitness, peak(known[active].T), nmi, active)
 
 # %% ../../nbs/60c_infomec.ipynb #ad1d96d8
