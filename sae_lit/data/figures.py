@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'SKY', 'PURPLE', 'BLACK', 'COLOURS', 'GREY', 'HEAT', 'WIDTH', 'DOTS', 'FONT',
-           'smallest_text', 'needed', 'words', 'written', 'digest', 'digest_of', 'signature', 'plain', 'SignedCanvas',
-           'canvas', 'short', 'heat_map', 'write', 'part', 'variables']
+           'BOOKKEEPING', 'smallest_text', 'needed', 'words', 'written', 'digest', 'digest_of', 'signature', 'plain',
+           'SignedCanvas', 'canvas', 'short', 'heat_map', 'write', 'part', 'variables']
 
 # %% ../../nbs/01c_figures.ipynb #8f952fac
 import ast
@@ -81,14 +81,16 @@ def written(module: str) -> str:
     return Path(found.origin).read_text(encoding="utf-8")
 
 
+# names of this section, which do not change how a figure looks
+BOOKKEEPING = frozenset("SignedCanvas signature digest digest_of written needed words plain BOOKKEEPING".split())
+
+
 @cache
 def digest(
     code: str,  # what draws: a cell, or functions
 ) -> str:  # twelve hexadecimal digits
     "Code and the common look, without comments and layout; `SyntaxError` for what is not Python"
-    look = needed(
-        written("sae_lit.data.figures"), {"canvas"} | words(code), frozenset({"SignedCanvas", "signature"})
-    )
+    look = needed(written("sae_lit.data.figures"), {"canvas"} | words(code), BOOKKEEPING)
     return hashlib.sha256(f"{ast.unparse(ast.parse(code))}\n{look}".encode()).hexdigest()[:12]
 
 
