@@ -5,7 +5,7 @@ WORKERS ?= 2
 NB ?= *
 BIN := .venv/bin
 READY := .venv/.installed
-# One thread a process is the faster default for training; two processes side by side use both cores.
+# One thread a process is never far from the fastest; two processes side by side pay on a busy machine, two threads on an idle one.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup demo test browser execute prepare clean export readme style docs dist

@@ -303,7 +303,7 @@ class Sample:
     seed: int = 0  # which ones
     sampler: Literal["hybrid", "prior", "codes", "gaussian", "mixture"] = "hybrid"  # mix stored codes, draw from the prior, take whole stored codes, or draw from a fit to them
     out: Annotated[Path | None, default("figures/samples.png in the run folder, or in runs/NAME")] = None  # picture file
-    partial: tuple[int, ...] = ()  # draw only these variables anew, counted from 1 as in S1, S2, ...
+    partial: tuple[int, ...] = ()  # draw only these variables anew, counted from 1 as in U1, U2, ...
     reference: int = 0  # the test picture that the other variables come from
 
 # %% ../nbs/88_cli.ipynb #edb48cf1

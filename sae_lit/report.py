@@ -165,7 +165,7 @@ def compose(
                 figure("reconstructions", "Rows of test pictures, each above its reconstruction and the difference")),
         section("Samples", "New pictures. Hybrid: each variable takes its value from another training picture. Prior, where the model has one: latents drawn from a normal distribution.",
                 figure("samples", "A sheet of hybrid samples, and of samples of the prior where there is one")),
-        section("Traversals", "One latent at a time moves over its observed range, all others stay. S1 enters the decoder first. Where factors are known, each latent names the one it tells most about, and how much of it.",
+        section("Traversals", "One latent at a time moves over its observed range, all others stay. U1 enters the decoder first. Where factors are known, each latent names the one it tells most about, and how much of it.",
                 figure("traversals", "A row of pictures for each latent")),
         section("Scores", "Reconstruction and fidelity on pictures kept apart from training (FFD is a distance with our own features, not a FID); the others on codes of pictures with known factors.", rows(scores.table())),
         section("Learning curve", "What the training logged.", figure("history", "Training loss and validation error over steps")),

@@ -133,12 +133,12 @@ def test_web_page(browser, tmp_path: Path):
         assert Image.open(run/"figures/explorer.png").width > 500  # the still
         there(page)
         text = page.inner_text("body")
-        assert "sae-4 on digits" in text and "S4 · z12" in text
+        assert "sae-4 on digits" in text and "U4 · z12" in text
 
         # The browser rounds the sliders' values when it makes them, and tells the kernel; that must count as no move.
         shown = pixels(page, "decoded")
         page.wait_for_timeout(2000)
-        assert pixels(page, "decoded") == shown and "S1 · z1 from" in page.inner_text("body")
+        assert pixels(page, "decoded") == shown and "U1 · z1 from" in page.inner_text("body")
 
         strip = pixels(page, "strip")
         drag(page, 5, -40)  # not the latent whose traversal is shown

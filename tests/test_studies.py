@@ -1,5 +1,4 @@
 "Studies survive: real processes, really killed, end with the records of a study that nothing disturbed; and a cluster gives the same ones."
-import itertools
 import json
 import os
 import random
@@ -158,7 +157,7 @@ def test_other_versions_are_not_mixed(tmp_path: Path, monkeypatch):
     with pytest.raises(ValueError, match="incomplete"): table(both, at[1])
     done = run_study(both, *at, workers=1, redo="all")
     assert [r["training_version"] for r in done] == [99]*2 and len(list(tmp_path.glob("runs/tiny/ae-digits-0-*"))) == 2, "the old model stays"
-    assert table(both, at[1]).rows[0]["n"] == 2
+    assert table(both, at[1]).summary["n"][0] == 2
     path = at[1]/"tiny/ae-digits-0.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"training_version": 1}))
     with pytest.raises(ValueError, match="differ in version of the training.*ae-digits-0"): table(both, at[1])
@@ -253,14 +252,10 @@ def test_damaged_and_strange_records(tmp_path: Path):
         with pytest.raises(ValueError, match=f"ae-digits-0.json {said}"): run_study(TINY, tmp_path/"runs", tmp_path/"results")
 
 
-@pytest.mark.parametrize("n", [2, 3, 4])
-def test_interval_is_the_exact_bootstrap(n: int):
-    "All n^n ways to draw, listed."
-    x = np.random.default_rng(n).normal(size=n)
-    means = np.array(sorted(np.mean(draw) for draw in itertools.product(x, repeat=n)))
-    e = estimate(x)
-    assert (means < e.low - 1e-12).mean() <= .03 and (means <= e.low + 1e-12).mean() >= .02
-    assert (means > e.high + 1e-12).mean() <= .03 and (means >= e.high - 1e-12).mean() >= .02
+def test_interval_holds_the_mean_as_often_as_it_says():
+    "Normal numbers, three seeds: 95 of 100 intervals, which a bootstrap of three does not reach."
+    draws = np.random.default_rng(0).normal(size=(4000, 3))
+    assert abs(np.mean([e.low < 0 < e.high for e in map(estimate, draws)]) - .95) < .012
 
 
 def test_shipped_studies_are_sound():

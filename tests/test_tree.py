@@ -10,9 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from sae_lit.data.figures import digest_of
 from tools.clean import ROOT, cleaned, notebooks
 from tools.readme import LINK, readme
-from tools.style import problems
+from tools.style import cell_problems, older, problems
 
 PACKAGE = ROOT/"sae_lit"
 # Data flows from left to right: no room imports from one that comes after it.
@@ -110,3 +111,18 @@ def test_notebook_opens_and_ends_as_readers_expect(path: Path):
              "the heading '## What to read next'": heading,
              "two folded answers (<details><summary>Answer</summary>) below it": len(re.findall(r"<details>\s*<summary>Answer</summary>[\s\S]+?</details>", end)) >= 2}
     if missing := [what for what, kept in rules.items() if not kept]: pytest.fail(f"{path.name} lacks {'; '.join(missing)}", pytrace=False)
+
+
+def test_figures_of_older_code_are_found():
+    "A figure's own words against today's code: a function of the package, a cell of the notebook, and what can never be of today."
+    drawn = "sae_lit.data.figures:heat_map"
+    assert not older(f"{drawn} {digest_of(drawn)}", set()) and older(f"{drawn} 0123456789ab", set())
+    assert not older("cell 0123456789ab", {"0123456789ab"}) and older("cell 0123456789ab", set())
+    assert older("sae_lit.gone:away 0123456789ab", set()) and not older("", set())
+
+
+def test_lost_outputs_are_found():
+    "Text, a value and a `Markdown` that a cell must have stored; nothing where a print waits for a condition or is caught."
+    lost = lambda source: cell_problems(nbformat.v4.new_code_cell(source))
+    for source in ("print(1)\nassert True", "for x in 1, 2: print(x)", "x = 1\nx", "Markdown('text')"): assert len(lost(source)) == 1, source
+    for source in ("if x: print(1)", "with caught(): print(1)", "def f(): print(1)", "test_eq(1, 1)", "x;"): assert not lost(source), source

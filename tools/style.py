@@ -1,18 +1,26 @@
 """How the notebooks read: `python tools/style.py` prints a table of them, and below it what breaks the rules.
 
 `problems` holds the hard rules, which tests/test_tree.py enforces. The table shows the soft ones: a median of at most four lines a cell,
-and a visible check in at least a quarter of the code cells.
+a visible check in at least a quarter of the code cells, and figures that say which code drew them.
+
+Figures carry a digest of the code that drew them (`signature` in nbs/01c_figures.ipynb); one that differs from today's is of older code.
+What is not seen: a figure without a digest, drawn before there was one or without `canvas` (the table counts these), and a change
+of the data or of a function outside the module that draws.
 """
 import ast
+import base64
 import re
 import sys
+from io import BytesIO
 from pathlib import Path
 from statistics import median
 
 import nbformat
 from nbformat import NotebookNode
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from sae_lit.data.figures import digest, digest_of  # noqa: E402
 from tools.clean import notebooks  # noqa: E402
 
 MAX_LINES, MAX_BYTES = 25, 1_000_000
@@ -22,6 +30,8 @@ PICTURE = re.compile(r'(?:!\[[^\]]*\]\(|<img[^>]*src=")(figures/[^)\s"]+)')
 SAVED = re.compile(r'''savefig\(f?["'](figures/[^"'{}]+)["']''')
 CHECK = re.compile(r"(?:^|[;:])\s*(assert\b|test_\w+\(|with (expect_fail|raises|pytest\.raises)\b|(\w+\.)*assert_\w+\()", re.M)
 SHOWN = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp, ast.Compare, ast.Tuple, ast.List, ast.Dict, ast.JoinedStr, ast.ListComp)
+# Calls that show what they make; what other calls return cannot be seen from their names.
+DISPLAYS = {"Markdown", "HTML", "SVG", "display"}
 
 
 def directives(source: str) -> set[str]:
@@ -59,20 +69,68 @@ def texts(cell: NotebookNode) -> str:
     return re.sub(r"base64,[\w+/=\s]+", "", "\n".join(shown))
 
 
+def name_called(node: ast.AST) -> str:
+    "The name of the function that a call calls, or an empty text."
+    called = node.func if isinstance(node, ast.Call) else None
+    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+
+
+def prints(body: list[ast.stmt]) -> bool:
+    "Whether statements print whenever they run: a `print` by itself or in a loop, not one in a function, a condition, or a block that catches it."
+    for node in body:
+        if isinstance(node, ast.For) and prints(node.body): return True
+        call = node.value if isinstance(node, ast.Expr) else None
+        if name_called(call) == "print" and not any(k.arg == "file" for k in call.keywords): return True
+    return False
+
+
+def shows(body: list[ast.stmt], source: str) -> bool:
+    "Whether a cell's last statement is a value that a notebook shows."
+    if not body or not isinstance(body[-1], ast.Expr) or source.rstrip().endswith(";"): return False
+    return isinstance(body[-1].value, SHOWN) or name_called(body[-1].value) in DISPLAYS
+
+
+def pictures(cell: NotebookNode) -> list[bytes]:
+    "The PNG files among a cell's outputs."
+    return [base64.b64decode(o.data["image/png"]) for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+
+
+def signed(png: bytes | Path) -> str:
+    "Which code drew a PNG file, by its own words; empty where it has none."
+    with Image.open(png if isinstance(png, Path) else BytesIO(png)) as image: return image.info.get("Source", "unknown").replace("unknown", "")
+
+
+def older(signature: str, cells: set[str]) -> bool:
+    "Whether a signature is of other code than today's: a function of the package, or one of these cells, which are given by their digests."
+    functions, _, stored = signature.rpartition(" ")
+    if not functions: return False
+    try: return stored not in cells if functions == "cell" else stored != digest_of(functions)
+    except ModuleNotFoundError: return True
+
+
+def digests(nb: NotebookNode) -> set[str]:
+    "What the notebook's cells look like to `signature`."
+    found = set()
+    for cell in nb.cells:
+        if cell.cell_type != "code": continue
+        try: found.add(digest(python(cell.source) + "\n"))
+        except SyntaxError: pass
+    return found
+
+
 def cell_problems(cell: NotebookNode) -> list[str]:
     "The rules that a code cell breaks."
     found, kinds = [], {o.output_type for o in cell.outputs}
-    pictures = any(kind.startswith("image/") for o in cell.outputs for kind in o.get("data", {}))
     body = ast.parse(python(cell.source)).body
     imports = [imports_only(node) for node in body]
     if any(imports) and not all(imports): found.append("mixes imports with other code")
     if (n := code_lines(cell.source)) > MAX_LINES: found.append(f"has {n} lines of code, more than {MAX_LINES}: split it")
     if "error" in kinds: found.append("stores an error as its output: execute the notebook again")
     if directives(cell.source) & NOT_RUN: return found
-    if "savefig(" in cell.source and "def " not in cell.source and not pictures: found.append("saves a figure that it does not show")
-    shows = body and isinstance(body[-1], ast.Expr) and not cell.source.rstrip().endswith(";") and (
-        isinstance(body[-1].value, SHOWN) or ast.unparse(body[-1].value).startswith("print("))
-    if shows and not cell.outputs: found.append("ends with something to show but stores no output: execute the notebook")
+    if "savefig(" in cell.source and "def " not in cell.source and not any(kind.startswith("image/") for o in cell.outputs for kind in o.get("data", {})): found.append("saves a figure that it does not show")
+    if prints(body) and "stream" not in kinds: found.append("prints but stores no text: execute the notebook")
+    if shows(body, cell.source) and not kinds & {"execute_result", "display_data"}:
+        found.append("ends with something to show but stores no output: execute the notebook")
     return found
 
 
@@ -83,6 +141,7 @@ def problems(path: Path) -> list[str]:
     first = nb.cells[0] if nb.cells else None
     if not first or first.cell_type != "markdown" or not re.match(r"# \S.*\n+> \S", first.source):
         found.append("must open with a markdown cell that has `# Title` and, below it, a `> promise`")
+    cells = digests(nb)
     for i, cell in enumerate(nb.cells):
         mine = []
         if match := PATH.search(texts(cell)): mine.append(f"holds an absolute path ({match[0]}…)")
@@ -91,6 +150,9 @@ def problems(path: Path) -> list[str]:
             except SyntaxError as error: mine.append(f"is not Python: {error}")
         figures = set() if directives(cell.source) & NOT_RUN else {*PICTURE.findall(cell.source), *SAVED.findall(cell.source)}
         mine += [f"names {figure}, which is not there" for figure in sorted(figures) if not (path.parent/figure).exists()]
+        saved = [path.parent/figure for figure in SAVED.findall(cell.source) if (path.parent/figure).suffix == ".png"]
+        drawn = [*pictures(cell), *filter(Path.exists, saved)]
+        if any(older(signed(png), cells) for png in drawn): mine.append("has a figure of older code: execute the notebook again")
         start = (cell.source.strip() or "empty").splitlines()[0][:60]
         found += [f"cell {i} ({start}): {what}" for what in mine]
     return found
@@ -103,7 +165,8 @@ def row(path: Path) -> str:
     words = sum(len(c.source.split()) for c in cells if c.cell_type == "markdown")
     lines = [code_lines(s) for s in code] or [0]
     checks = sum(bool(CHECK.search(s)) for s in code)/max(len(code), 1)
-    marks = ["long cells"]*(median(lines) > 4) + ["few checks"]*(len(code) > 4 and checks < .25)
+    unsigned = sum(not signed(png) for c in cells for png in pictures(c))
+    marks = [f"{unsigned} figures of unknown code"]*(unsigned > 0) + ["long cells"]*(median(lines) > 4) + ["few checks"]*(len(code) > 4 and checks < .25)
     counts = f"{len(cells):6}{len(code):6}{words:7}{median(lines):8.1f}{max(lines):5}{checks:8.0%}{path.stat().st_size/1000:8.0f}"
     return f"{path.stem:28}{counts}  {', '.join(marks)}".rstrip()
 

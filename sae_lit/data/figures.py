@@ -4,13 +4,23 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'SKY', 'PURPLE', 'BLACK', 'COLOURS', 'GREY', 'HEAT', 'WIDTH', 'DOTS', 'FONT',
-           'smallest_text', 'canvas', 'short', 'heat_map', 'write', 'part', 'variables']
+           'BOOKKEEPING', 'smallest_text', 'needed', 'words', 'written', 'digest', 'digest_of', 'signature', 'plain',
+           'SignedCanvas', 'canvas', 'short', 'heat_map', 'write', 'part', 'variables']
 
 # %% ../../nbs/01c_figures.ipynb #8f952fac
+import ast
+import hashlib
+import importlib.util
+import linecache
+import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import FrameType
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import ArrayLike
@@ -32,6 +42,101 @@ def smallest_text(
     points = [t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
     return min(points, default=np.inf) / 72 * min(DOTS, width / figure.get_figwidth())
 
+# %% ../../nbs/01c_figures.ipynb #d178830f
+def needed(
+    text: str,  # of a module
+    names: set[str],  # of functions, classes and constants
+    without: frozenset[str] = frozenset(),  # names that are not followed
+) -> str:  # without comments; "" for names that the module does not define
+    "The parts of a module that define these names, and what they use in turn"
+    parts = {}
+    for node in ast.parse(text).body:
+        targets = [node] if hasattr(node, "name") else getattr(node, "targets", [])
+        for target in targets:
+            parts.setdefault(getattr(target, "name", getattr(target, "id", None)), []).append(node)
+    wanted, found = set(names) - without, {}
+    while wanted:
+        name = wanted.pop()
+        if name in found or name not in parts:
+            continue
+        found[name] = "\n".join(map(ast.unparse, parts[name]))
+        wanted |= words(found[name]) - without
+    return "\n".join(found[name] for name in sorted(found))
+
+# %% ../../nbs/01c_figures.ipynb #388473a6
+def words(code: str) -> set[str]:
+    "Names and attributes that a piece of code mentions"
+    nodes = list(ast.walk(ast.parse(code)))
+    return {n.id for n in nodes if isinstance(n, ast.Name)} | {
+        n.attr for n in nodes if isinstance(n, ast.Attribute)
+    }
+
+# %% ../../nbs/01c_figures.ipynb #dd0fc470
+@cache
+def written(module: str) -> str:
+    "The source of a module; `ModuleNotFoundError` where there is none"
+    found = importlib.util.find_spec(module)
+    if found is None:
+        raise ModuleNotFoundError(f"no module {module!r}; expected one of the package")
+    return Path(found.origin).read_text(encoding="utf-8")
+
+
+# names of this section, which do not change how a figure looks
+BOOKKEEPING = frozenset("SignedCanvas signature digest digest_of written needed words plain BOOKKEEPING".split())
+
+
+@cache
+def digest(
+    code: str,  # what draws: a cell, or functions
+) -> str:  # twelve hexadecimal digits
+    "Code and the common look, without comments and layout; `SyntaxError` for what is not Python"
+    look = needed(written("sae_lit.data.figures"), {"canvas"} | words(code), BOOKKEEPING)
+    return hashlib.sha256(f"{ast.unparse(ast.parse(code))}\n{look}".encode()).hexdigest()[:12]
+
+
+@cache
+def digest_of(
+    functions: str,  # such as "sae_lit.studies.ledger:plot_intervals", several joined by spaces
+) -> str:
+    "The digest of functions of the package, as they are written today"
+    pairs = [part.split(":") for part in functions.split()]
+    return digest("\n".join(needed(written(module), {name}) for module, name in pairs))
+
+# %% ../../nbs/01c_figures.ipynb #88a7de6c
+def signature(
+    frame: FrameType | None,  # of the function that asked for a canvas
+) -> str:  # such as "sae_lit.studies.ledger:plot_intervals 0123456789ab", or "cell 0123456789ab"
+    'Which code draws, and its digest; "unknown" where no source can be found'
+    at_work = []
+    while frame and frame.f_globals.get("__name__", "").startswith("sae_lit."):
+        at_work.append(f"{frame.f_globals['__name__']}:{frame.f_code.co_qualname.split('.')[0]}")
+        frame = frame.f_back
+    functions = " ".join(dict.fromkeys(at_work))
+    if functions:
+        return f"{functions} {digest_of(functions)}"
+    cell = plain("".join(linecache.getlines(frame.f_code.co_filename))) if frame else ""
+    return f"cell {digest(cell)}" if cell.strip() else "unknown"
+
+# %% ../../nbs/01c_figures.ipynb #0528cbcc
+def plain(source: str) -> str:
+    "A cell without magics and shell lines, ready for `ast`"
+    return (
+        "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines()) + "\n"
+    )
+
+
+class SignedCanvas(FigureCanvasAgg):
+    "Writes a figure's signature into its PNG files, stored outputs of notebooks included"
+
+    signature = "unknown"
+
+    def print_png(
+        self, target, *, metadata: Mapping[str, str] | None = None, pil_kwargs: dict | None = None, **_
+    ) -> None:
+        super().print_png(
+            target, metadata={"Source": self.signature, **(metadata or {})}, pil_kwargs=pil_kwargs
+        )
+
 # %% ../../nbs/01c_figures.ipynb #1e72b7ab
 def canvas(
     width: float = WIDTH,  # inches
@@ -45,7 +150,10 @@ def canvas(
     if not 0 < width <= WIDTH + 1e-6: raise ValueError(f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, which a README shows without shrinking: use more rows")
     with plt.rc_context({"font.size": FONT, "axes.titlesize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}):
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), dpi=DOTS, layout="constrained", squeeze=False, **options)
+        interactive = plt.isinteractive()  # the first figure of a notebook switches it on, the end of this block would switch it off
+    if interactive: plt.ion()
     plt.close(figure)
+    SignedCanvas(figure).signature = signature(sys._getframe(1))
     for ax in axes.flat:
         ax.tick_params(labelsize=FONT)
         ax.spines[["top", "right"]].set_visible(False)
@@ -118,7 +226,7 @@ def part(
 # %% ../../nbs/01c_figures.ipynb #6ecd16d2
 def variables(
     groups: Sequence[Sequence[int]] | None,  # latents of each variable, such as `model.groups`
-) -> dict[str, int]:  # {"S1": 3, "S2": 3}; empty where each latent is a variable of its own
+) -> dict[str, int]:  # {"U1": 3, "U2": 3}; empty where each latent is a variable of its own
     "Blocks for `heat_map`: a name for each variable, and how many latents it has"
     sizes = [len(group) for group in groups or ()]
-    return {f"S{g + 1}": size for g, size in enumerate(sizes)} if any(size > 1 for size in sizes) else {}
+    return {f"U{g + 1}": size for g, size in enumerate(sizes)} if any(size > 1 for size in sizes) else {}

@@ -93,14 +93,14 @@ def relative_responses(
 @checked(M=shape('rows', 'columns'))
 def plot_responses(
     M: Tensor, # [rows, columns], not negative
-    rows: Sequence[str] | None = None, # Names of what was changed, such as factors; None: do(z1), ..., or do(S1), ... for whole chunks
+    rows: Sequence[str] | None = None, # Names of what was changed, such as factors; None: do(z1), ..., or do(U1), ... for whole chunks
     columns: Sequence[str] | None = None, # Names of what moved; None: z1, z2, ...
     groups: Sequence[Sequence[int]] | None = None, # Neighbouring latents that belong together, such as `model.groups`
     title: str = '',
 ) -> Figure: # Not shown
     "Heat map of responses. Raises ValueError for a wrong number of names, and for groups that do not fit."
     latents = rows is None and len(M) == M.shape[1] # changed one by one, so that the groups are theirs, too
-    rows = [f"do({'z' if latents else 'S'}{j + 1})" for j in range(len(M))] if rows is None else list(rows)
+    rows = [f"do({'z' if latents else 'U'}{j + 1})" for j in range(len(M))] if rows is None else list(rows)
     columns = [f'z{k + 1}' for k in range(M.shape[1])] if columns is None else list(columns)
     return heat_map(M.detach().cpu(), rows, columns, variables(groups), square=latents, title=title, xlabel='moves')
 

@@ -119,16 +119,16 @@ def plot_grid(
 # %% ../../nbs/51_traversal.ipynb #9607bb6b
 def latent_labels(
     groups: Sequence[Sequence[int]], # Latents of each variable, counted from 0
-) -> dict[int, str]: # Latent -> "S1 · z1", in the order of the groups
+) -> dict[int, str]: # Latent -> "U1 · z1", in the order of the groups
     "A name for each latent: its variable and its own number, both counted from one as in the papers."
-    return {int(d): f"S{g + 1} · z{int(d) + 1}" for g, group in enumerate(groups) for d in group}
+    return {int(d): f"U{g + 1} · z{int(d) + 1}" for g, group in enumerate(groups) for d in group}
 
 @checked(scale=real(0, None, "("), images=shape('rows', 'steps', 'C', 'H', 'W'))
 def plot_traversal(
     images: Tensor, # From `traverse`, [rows, steps, C, H, W]
     groups: Sequence[Sequence[int]] | None = None, # `model.groups`; None: each row is a variable of its own
     dims: Sequence[int] | None = None, # Latent of each row, as given to `traverse`; None: all, in the order of `groups`
-    labels: Sequence[str] | None = None, # One a row, instead of "S1 · z1"
+    labels: Sequence[str] | None = None, # One a row, instead of "U1 · z1"
     scale: float = 1.0, # As for `plot_grid`
     title: str = '',
 ) -> Figure: # Not shown

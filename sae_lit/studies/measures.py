@@ -122,13 +122,15 @@ def tripod(
     seed: int,  # which pictures, and of the classifiers
     n: int = 2000,  # codes
 ) -> dict[str, float]:
-    "InfoM, InfoC, InfoE, DCI by random forests, and the mean squared error (Hsu et al. 2023, 2024)."
+    "InfoM, InfoC, InfoE, as released and with one estimator for codes of either kind, DCI by random forests, and the mean squared error (Hsu et al. 2023, 2024)."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     codes, factors, discrete = encode_at(model, data, index).cpu(), data.factors(index).cpu(), hasattr(model.bottleneck, "levels")
     info, forest = infomec(codes, factors, discrete, seed=seed), dci(codes, factors, model="forest", seed=seed)
+    common = infomec(codes, factors, discrete, seed=seed, bins=16)
     x = data.images(index[:1000]).to(device_of(model))
     with evaluating(model): mse = (model.decode(model.encode(x)) - x).square().mean().item()
-    return {"infom": info.modularity, "infoc": info.compactness, "infoe": info.explicitness,
+    one_estimator = {"infom_common": common.modularity, "infoc_common": common.compactness, "infoe_common": common.explicitness}
+    return one_estimator | {"infom": info.modularity, "infoc": info.compactness, "infoe": info.explicitness,
             "infoe_unseen": infomec(codes, factors, discrete, seed=seed, folds=4).explicitness, "active": info.active.sum(), "mse": mse,
             "forest_disentanglement": forest.disentanglement, "forest_completeness": forest.completeness, "forest_informativeness": forest.informativeness}
 
