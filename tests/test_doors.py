@@ -36,7 +36,7 @@ LONG = {"sae_lit.metrics.factor_net.train_factor_net": "trains for minutes", "sa
         "sae_lit.data.photos.CelebA.__init__": "needs a folder of its own", "sae_lit.data.photos.RFD.__init__": "needs a folder of its own",
         "sae_lit.data.photos.write_rfd": "writes a thousand files", "sae_lit.data.photos.write_celeba": "writes a folder", "sae_lit.data.rendered.write_rendered": "writes a folder"}
 # What arguments are called in sentences: where two do not fit together, the error names what they hold.
-WORDS = ("shape", "codes", "pictures", "latents", "variable", "width")
+WORDS = ("shape", "codes", "pictures", "latents", "variable", "width", "port=")
 # NaN stands, as documented, for what a constant latent or factor has no answer to.
 NAN = {"sap_matrix", "robustness", "explicitness_by_factor", "nonlinearity", "infomec", "nmi_heatmap", "dci"}
 

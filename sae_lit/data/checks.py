@@ -138,7 +138,7 @@ def device(
     try: found = torch.device(value)
     except (RuntimeError, TypeError): refuse(name, value, "a device such as 'cpu' or 'cuda'")
     if found.type == "cuda" and not (found.index or 0) < torch.cuda.device_count():
-        refuse(name, value, f"one of {torch.cuda.device_count()} CUDA devices that PyTorch sees here", "use 'cpu'")
+        refuse(name, value, "a CUDA device that PyTorch sees here" if torch.cuda.device_count() else "another one, for PyTorch sees no CUDA device here", "use 'cpu'")
     return found
 
 # %% ../../nbs/00_checks.ipynb #228338d8

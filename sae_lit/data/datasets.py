@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from torch.utils.data import Dataset
 
-from .checks import array, checked, device as checked_device, each, real, tensor, whole
+from .checks import array, checked, device as checked_device, each, real, tensor, whole as whole_number
 from .factors import FactorSpace, as_index
 
 # %% ../../nbs/01_datasets.ipynb #d9f77768
@@ -183,7 +183,7 @@ def _space(factors: torch.Tensor | None, space: FactorSpace | None, size: int, n
     return space
 
 # %% ../../nbs/01_datasets.ipynb #7420fd53
-@checked(size=whole(0))
+@checked(size=whole_number(0))
 def split_rows(
     size: int,  # number of rows
     fractions: Sequence[float] | str = (.7, .1, .2),  # train, val, test; or "released"
@@ -262,7 +262,7 @@ def _either(near: list[str]) -> str: return f"did you mean {' or '.join(map(repr
 def _classes(classes: int | Sequence[int]) -> list[int]:
     "One class or several as a list; ValueError if they are not integers."
     one = not hasattr(classes, '__iter__') or isinstance(classes, (np.ndarray, torch.Tensor)) and not classes.ndim
-    return each(whole())('classes', [classes] if one else classes)
+    return each(whole_number())('classes', [classes] if one else classes)
 
 # %% ../../nbs/01_datasets.ipynb #4e0a3c14
 @patch

@@ -87,7 +87,8 @@ def feature_distances(
         check_enough(*features.shape, side, frechet)
         if not features.isfinite().all(): raise ValueError(f"{side} features hold NaN or infinity; check the pictures, and the network that looks at them")
     if not (frechet or kid or prc): raise ValueError("frechet, kid and prc are all False; ask for at least one score")
-    scores = calculate_metrics(input1=Rows(fake.float().cpu()), input2=Rows(real.float().cpu()), feature_extractor=registered(), fid=frechet, kid=kid, prc=prc,
+    kind = torch.promote_types(torch.promote_types(real.dtype, fake.dtype), torch.float32) # one type for both, with all their digits
+    scores = calculate_metrics(input1=Rows(fake.to(kind).cpu()), input2=Rows(real.to(kind).cpu()), feature_extractor=registered(), fid=frechet, kid=kid, prc=prc,
         kid_subset_size=min(1000, len(real), len(fake)), rng_seed=seed, batch_size=4096, cuda=False, cache=False, save_cpu_ram=True, verbose=False)
     names = {'frechet': 'frechet_inception_distance', 'kernel': 'kernel_inception_distance_mean', 'kernel_std': 'kernel_inception_distance_std'}
     if frechet: scores[names['frechet']] = max(0., scores[names['frechet']]) # rounding may leave -1e-7
