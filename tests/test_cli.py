@@ -78,7 +78,7 @@ MISTAKES = {  # words, and what the error must name
     "train --out RUN": "already holds a run",
     "train --resume": "needs --out",
     "train --resume --out nowhere": "nowhere is not a run folder",
-    "train --resume --lr 0.1 --out RUN": "recipe.lr: 0.002 there, 0.1 now",
+    "train --resume --lr 0.1 --out RUN": "recipe.lr: 0.02 there, 0.1 now",
     "train --resume --model ae --out RUN": "model.name: sae-2 there, ae now",
     "train --data shapes3d --root EMPTY": "3dshapes.h5 is not in",
     "train --data folder:EMPTY": "holds no pictures",

@@ -18,7 +18,7 @@ import torch
 
 import sae_lit as sl
 from sae_lit.alignment import perturb, two_dimensions
-from sae_lit.data import streams, twins
+from sae_lit.data import arm, streams, twins
 from sae_lit.data.datasets import ArrayDataset
 from sae_lit.data.factors import FactorSpace
 from sae_lit.metrics import factor_net
@@ -103,7 +103,7 @@ CALLS: dict[str, dict] = {
 MADE = {"@data": lambda s: s["data"], "@model": lambda s: s["model"], "@net": lambda s: factor_net.load_factor_net(), "@twin": lambda s: sl.load_data("dsprites-twin", resolution=32),
         "@infomec": lambda s: infomec(s["codes"], s["factors"], False)}
 OWNERS = {
-    "FactorSpace": lambda s: s["space"], "ImageDataset": lambda s: s["data"], "Shapes3DTwin": lambda s: twins.Shapes3DTwin(8), "DSpritesTwin": lambda s: twins.DSpritesTwin(8),
+    "FactorSpace": lambda s: s["space"], "ImageDataset": lambda s: s["data"], "Shapes3DTwin": lambda s: twins.Shapes3DTwin(8), "DSpritesTwin": lambda s: twins.DSpritesTwin(8), "MPI3DTwin": lambda s: arm.MPI3DTwin(8),
     "BatchStream": lambda s: streams.BatchStream(20, 4), "HybridSampler": lambda s: hybrid.HybridSampler(s["bank"]), "PriorSampler": lambda s: samplers.PriorSampler(2),
     "GaussianSampler": lambda s: samplers.GaussianSampler(s["bank"]), "MixtureSampler": lambda s: samplers.MixtureSampler(s["bank"], 2), "Perturbed": lambda s: perturb.perturb(s["data"], s["s"]),
 }

@@ -67,7 +67,7 @@ def free_port(
     host: str = '127.0.0.1', # Address to listen on
 ) -> int:
     "A port that can be listened on. Raises ValueError for one that cannot, and for an address that is not this machine's."
-    if wanted is not None: wanted = whole(0, 65535)('port', wanted)
+    if wanted is not None: wanted = whole(0, 65535)('wanted', wanted)
     if not host or '\0' in host: refuse('host', host, "an address of this machine, such as 127.0.0.1")
     try:
         with socket.create_server((host, PORT if wanted is None else wanted)) as server: return server.getsockname()[1]

@@ -35,6 +35,7 @@ from ..data.disk import atomically
 from ..data.pairs import places
 from ..metrics.dci import dci
 from ..metrics.evaluation import evaluate, fidelity_scores, reconstruction_scores
+from ..metrics.factor_net import FactorNet
 from ..metrics.fidelity import fidelity, samples, test_pictures
 from ..metrics.infomec import infomec
 from ..metrics.information import discretise, mig, mutual_information
@@ -271,7 +272,8 @@ def snapshot(
     shown = torch.randperm(len(val), generator=torch.Generator().manual_seed(seed))[:images]
     errors = reconstruction_scores(model, val, shown)
     scores = {f"val_{name}": errors[name] for name in ("mse", "bce_above_entropy")}
-    distances = fidelity_scores(model, data, images, seed)
+    enough = min(images, len(data.part("test"))) > FactorNet.feature_dim
+    distances = fidelity_scores(model, data, images if enough else 0, seed)
     scores |= {name: value for name, value in distances.items() if name.startswith("ffd")}
     if data.factor_space is None: return scores
     kept = code_sample(model, data, codes, seed)

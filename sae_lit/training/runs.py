@@ -248,7 +248,7 @@ def locked(self: Run) -> Iterator[None]:
     "Keep other processes out of the folder; `FileExistsError` where one is at work there. A killed one leaves no lock"
     try:
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
+        lock = FileLock(self.folder / "training.lock", timeout=0)
         lock.acquire()
     except Timeout:
         raise FileExistsError(f"another process is training in {self.folder}; wait for it, or choose another folder") from None
