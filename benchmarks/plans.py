@@ -64,7 +64,7 @@ def changes() -> list[Job]:
     ]
 
 
-def arm(steps: int = 3000) -> list[Job]:
+def arm(steps: int = 1500) -> list[Job]:
     "Four models on the arm, three seeds"
     models = ("sae-12", "ae", "vae", "btcvae")
     return [Job(m, "mpi3d-twin", seed=s, options={"steps": steps}, codes=5000, label=f"{m}-{s}") for s in range(3) for m in models]
