@@ -197,7 +197,8 @@ class Train(Source):
     batch_size: Annotated[int | None, default("the preset's")] = None  # pictures a step, over all processes together
     lr: Annotated[float | None, default("the preset's")] = None  # learning rate at its highest
     seed: Annotated[int | None, default("0")] = None  # of initial weights, batches and noise
-    precision: Annotated[Literal["no", "bf16"] | None, default("no")] = None  # bf16: mixed precision
+    optimizer: Annotated[Literal["adam", "muon"] | None, default("the preset's")] = None  # adam wants about a tenth of muon's --lr
+    precision: Annotated[Literal["no", "tf32", "bf16"] | None, default("no")] = None  # on a GPU, tf32: faster products; bf16: mixed precision
     checkpoint_every: Annotated[int | None, default("500")] = None  # steps from one checkpoint to the next
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
     processes: Annotated[int | None, default("1, or as many as the resumed run had")] = None  # processes side by side, on the CPU
@@ -256,7 +257,7 @@ def __call__(self: Train) -> None:
     from sae_lit.training.fit import fit
     stored = self.stored()
     old = {k: v for k, v in stored.get("recipe", {}).items()}
-    options = old | {k: v for k in ("steps", "batch_size", "lr", "seed", "precision", "checkpoint_every") if (v := getattr(self, k)) is not None}
+    options = old | {k: v for k in ("steps", "batch_size", "optimizer", "lr", "seed", "precision", "checkpoint_every") if (v := getattr(self, k)) is not None}
     data = load_data(**self.source(stored))
     model = self.network(stored, data.image_shape, options.get("seed", 0))
     out = self.out or Path("runs") / f"{model.spec['name']}-{data.name.replace('/', '_').replace(':', '-')}-{options.get('seed', 0)}"

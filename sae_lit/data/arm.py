@@ -19,6 +19,7 @@ import torch
 from fastcore.basics import patch
 from tqdm import tqdm
 
+from .checks import checked, whole
 from .datasets import ImageDataset
 from .factors import FactorSpace
 from .twins import Shapes3DTwin, cached, write_npz
@@ -366,10 +367,10 @@ class MPI3DTwin(ImageDataset):
     uint8 = Shapes3DTwin.uint8
     resident = True
 
+    @checked(resolution=whole(8))
     def __init__(self,
         resolution: int = 64,  # pixels per side, at least 8
     ):
-        if resolution < 8: raise ValueError(f"resolution={resolution}: expected 8 or more")
         super().__init__('mpi3d-twin', (3, resolution, resolution), len(ARM), ARM)
         side, (rows, tops) = object_side(resolution), strip_rows(resolution)
         parts = {'light': (resolution, resolution), 'strip': (rows, resolution), 'objects': (12, 2, side, side)}
@@ -413,6 +414,7 @@ def _read(self: MPI3DTwin, rows: torch.Tensor) -> torch.Tensor: return self.rend
 
 # %% ../../nbs/02b_arm.ipynb #67103f25
 @patch
+@checked(count=whole(1))
 def write(self: MPI3DTwin,
     path: str | Path,  # the file, by custom `mpi3d_toy.npz`
     count: int | None = None,  # write only the first `count` images

@@ -231,7 +231,7 @@ def broadcasts(
     except RuntimeError: refuse(*next(iter(arrays.items())), "a shape that fits " + ", ".join(f"{name} {list(a.shape)}" for name, a in [*arrays.items()][1:]))
 
 # %% ../../nbs/00_checks.ipynb #e0f4211a
-HOW = {"ImageDataset": "make one with load_data(...), which also takes arrays", "FactorSpace": "a data set has one: data.factor_space", "Module": "build(...) and load_model(...) make one",
+HOW = {"ImageDataset": "make one with load_data(...), which also takes arrays", "FactorSpace": "a data set has one: data.factor_space", **dict.fromkeys(("Module", "Autoencoder"), "build(...) and load_model(...) make one"),
        "Generator": "torch.Generator().manual_seed(0) makes one"}
 
 def instance(
@@ -241,7 +241,7 @@ def instance(
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     def check(name: str, value: object) -> object:
         if isinstance(value, kind): return value
-        remedy = f"it holds one: {name}.model" if kind is nn.Module and isinstance(getattr(value, "model", None), nn.Module) else HOW.get(kind.__name__, "")
+        remedy = f"it holds one: {name}.model" if issubclass(kind, nn.Module) and isinstance(getattr(value, "model", None), nn.Module) else HOW.get(kind.__name__, "")
         refuse(name, value, f"{article} {kind.__name__}", remedy)
     return check
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TERMS', 'POSTERIOR', 'CRITICAL', 'HESSIAN', 'LEVELLED', 'PARTS', 'SAVED', 'NEEDED', 'Output', 'parts_of',
-           'Autoencoder', 'expect_shape', 'assemble', 'digest', 'refuse_run']
+           'Autoencoder', 'expect_shape', 'loss_weights', 'assemble', 'digest', 'refuse_run']
 
 # %% ../../nbs/30_autoencoder.ipynb #f54d154c
 import hashlib
@@ -116,7 +116,8 @@ class Autoencoder(nn.Module, ModelHubMixin):
         super().__init__()
         self.options = dict(options or {})
         _check_terms(terms, self.options, bottleneck, decoder, critic)
-        self.encoder, self.bottleneck, self.decoder, self.critic, self.terms = encoder, bottleneck, decoder, critic, dict(terms)
+        terms = loss_weights("terms", terms)
+        self.encoder, self.bottleneck, self.decoder, self.critic, self.terms = encoder, bottleneck, decoder, critic, terms
         self.image_shape, self.latent_dim = tuple(decoder.image_shape), bottleneck.latent_dim
         self.groups = getattr(decoder, "groups", [[i] for i in range(self.latent_dim)])
         self.register_buffer("bank", torch.zeros(0, self.latent_dim))  # latents of training pictures, filled by `fit`
@@ -146,11 +147,19 @@ CRITICAL = {"density_ratio", "critic", "critic_as_released"}
 HESSIAN = {"hp", "nhp", "vanilla_hp"}
 LEVELLED = {"quantization", "commitment"}
 
+def loss_weights(name: str, value: object) -> dict[str, float]:
+    "Check for the weights of loss terms: a dictionary of finite numbers that are not negative"
+    if not isinstance(value, dict):
+        checks.refuse(name, value, "a dictionary {term: weight}")
+    return {term: checks.real(0)(f"{name}[{term!r}]", weight) for term, weight in value.items()}
+
 def _check_terms(terms: dict[str, float], options: dict[str, dict], bottleneck: nn.Module, decoder: nn.Module, critic: nn.Module | None) -> None:
     "`ValueError` for terms that do not exist, or need a part that the model lacks"
     if not hasattr(decoder, "image_shape"): raise ValueError(f"the decoder, a {type(decoder).__name__}, does not say which pictures it makes: set its attribute image_shape to (C, H, W)")
-    if unknown := sorted(set(terms) - set(TERMS)):
+    if unknown := sorted(map(str, set(terms) - set(TERMS))):
         raise ValueError(f"unknown loss terms {unknown}; known: {sorted(TERMS)}. Add your own to sae_lit.models.autoencoder.TERMS")
+    if not any(loss_weights("terms", terms).values()):
+        checks.refuse("terms", terms, "at least one weight above 0", "without one there is nothing to learn")
     if unused := sorted(set(options) - set(terms)): raise ValueError(f"options for {unused}, which are no terms of this model: it has {sorted(terms)}")
     for needing, lacks, advice in (
         (POSTERIOR, isinstance(bottleneck, (bottlenecks.Deterministic, fsq.FSQ, fsq.LearnedLevels)), "need a posterior, but the bottleneck is deterministic; use bottlenecks.Gaussian"),
@@ -237,7 +246,7 @@ def assemble(
     parts = {part: PARTS[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in kwargs.items()})
              for part, (name, kwargs) in ((part, spec[part]) for part in ("encoder", "bottleneck", "decoder", "critic") if part in spec)}
     model = Autoencoder(**parts, terms=spec["terms"], options=spec.get("options"))
-    model.spec = spec
+    model.spec = {**spec, "terms": dict(model.terms)}
     return model
 
 # %% ../../nbs/30_autoencoder.ipynb #a0a72fdc

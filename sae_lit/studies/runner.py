@@ -31,6 +31,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 import sae_lit
+from ..data import checks
 from ..data.catalog import load_data
 from ..data.disk import atomically
 from ..models.codes import device_of
@@ -307,6 +308,8 @@ def on_ray(
             yield job, failed
 
 # %% ../../nbs/81_studies.ipynb #bae8a821
+@checks.checked(workers=checks.whole(1), device=checks.one_of("auto", "cpu", "cuda"),
+                redo=checks.one_of("scores", "all"), measures=checks.instance(dict))
 def run_study(
     study: Study | str | Path,  # or its file, or the name of one in `STUDIES`
     out: str | Path | None = None,  # for run folders, STUDY/MODEL-DATA-SEED-IDENTITY; None: its `keep`
@@ -320,12 +323,11 @@ def run_study(
 ) -> list[dict]:  # all records of the study
     "Do what is missing of a study. ValueError where results would mix, ChildProcessError if runs failed"
     study = find(study).check(measures)
-    if workers < 1: raise ValueError(f"workers={workers} must be at least 1")
     if backend not in ("local", "ray"): raise ValueError(f"unknown backend {backend!r}; Known are local, ray")
-    if address and backend != "ray":
+    if address is not None and backend != "ray":
         raise ValueError(f"address={address!r} is a Ray cluster's; it needs backend='ray' (--backend ray)")
-    if redo not in (None, "scores", "all"): raise ValueError(f"redo={redo!r} must be None, 'scores' or 'all'")
-    out, results = Path(out or study.keep).absolute(), Path(results).absolute()
+    out = checks.path("keep", study.keep) if out is None else out
+    out, results = out.absolute(), results.absolute()
     if jobs := Stored(study, results).plan(out, measures, device, redo):
         for folder in (results, out): (folder / study.name).mkdir(parents=True, exist_ok=True)  # fails early
         ended = on_ray(jobs, workers, address, device) if backend == "ray" else on_this_machine(jobs, workers)

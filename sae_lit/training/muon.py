@@ -12,18 +12,23 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from ..data.checks import optional, real, refuse, shaped, whole
+
 # %% ../../nbs/40a_muon.ipynb #19f26f2e
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: a, b, c of a + b x + c x^2 with x = sigma^2
 ROUNDS = 5
 BLOCK = 64  # rows that the optimiser takes together
 
 # %% ../../nbs/40a_muon.ipynb #e4bbea5c
+@shaped(rounds=whole(1), block=whole(1))
 def orthogonalize(
     matrices: Tensor,  # `[..., m, n]`
     rounds: int = ROUNDS,  # of Newton and Schulz's iteration
     block: int | None = None,  # rows of the shorter side that are taken together, where they divide it; None: all
 ) -> Tensor:  # same shape; singular values near 1, for blocks of full rank between about .7 and 1.2
     "Approximate polar factors (Muon, Jordan et al. 2024), by way of the Gram matrix of the shorter side"
+    if matrices.dim() < 2 or not matrices.is_floating_point():
+        refuse("matrices", matrices, "floating-point numbers [..., m, n]")
     a, b, c = COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
@@ -53,20 +58,25 @@ def as_matrices(
     return weight.flatten(1)[None]
 
 # %% ../../nbs/40a_muon.ipynb #60a51003
+_LIMITS = {"lr": real(0), "momentum": real(0, 1, "[)"), "weight_decay": real(0), "block": optional(whole(1))}
+
 class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates and decoupled weight decay (Jordan et al. 2024).
 
-    ValueError for parameters that are no layer's weight: those of fewer than two dimensions."""
+    ValueError for parameters that are no layer's weight: those of fewer than two dimensions; and for numbers out of range."""
 
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict],  # weights of layers, see `as_matrices`
-        lr: float | Tensor = .02,  # > 0
+        lr: float | Tensor = .02,  # at least 0
         momentum: float = .95,  # of the running mean, with Nesterov's look ahead
         weight_decay: float = 0.,  # shrinks weights by lr * weight_decay per step
         block: int | None = BLOCK,  # see `orthogonalize`
     ):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "block": block})
+        for group in self.param_groups:
+            for name, check in _LIMITS.items():
+                check(name, group[name])  # a learning rate that is a tensor stays one
         flat = [p for group in self.param_groups for p in group["params"] if p.dim() < 2]
         if flat:
             raise ValueError(f"params hold {len(flat)} tensors of fewer than two dimensions; give those to AdamW")
