@@ -18,7 +18,8 @@ import torch
 
 import sae_lit as sl
 from sae_lit.alignment import perturb, two_dimensions
-from sae_lit.data import arm, streams, twins
+from sae_lit.data import streams, twins
+from sae_lit.data.arm import MPI3DTwin
 from sae_lit.data.datasets import ArrayDataset
 from sae_lit.data.factors import FactorSpace
 from sae_lit.metrics import factor_net
@@ -28,7 +29,7 @@ from sae_lit.sampling import hybrid, samplers
 from sae_lit.training.runs import Run
 
 nan, inf = math.nan, math.inf
-ROOMS = "data metrics sampling alignment objectives".split()
+ROOMS = "data metrics sampling alignment objectives models training".split()
 # Doors that cannot be called hundreds of times: their arguments go through the same checks.
 LONG = {"sae_lit.metrics.factor_net.train_factor_net": "trains for minutes", "sae_lit.sampling.page.serve": "serves until interrupted",
         "sae_lit.data.files.Shapes3D.__init__": "needs a file of its own", "sae_lit.data.files.DSprites.__init__": "needs a file of its own",
@@ -36,7 +37,7 @@ LONG = {"sae_lit.metrics.factor_net.train_factor_net": "trains for minutes", "sa
         "sae_lit.data.photos.CelebA.__init__": "needs a folder of its own", "sae_lit.data.photos.RFD.__init__": "needs a folder of its own",
         "sae_lit.data.photos.write_rfd": "writes a thousand files", "sae_lit.data.photos.write_celeba": "writes a folder", "sae_lit.data.rendered.write_rendered": "writes a folder"}
 # What arguments are called in sentences: where two do not fit together, the error names what they hold.
-WORDS = ("shape", "codes", "pictures", "latents", "variable", "width", "port=")
+WORDS = ("shape", "codes", "pictures", "latents", "variable", "width", "port=", "run folder")
 # NaN stands, as documented, for what a constant latent or factor has no answer to.
 NAN = {"sap_matrix", "robustness", "explicitness_by_factor", "nonlinearity", "infomec", "nmi_heatmap", "dci"}
 
@@ -80,7 +81,7 @@ SMALL = {"n": 10, "contexts": 5, "steps": 3, "votes": 20, "test_votes": 20, "exa
 # By the end of the full name: what differs from `stage` and from the defaults. A function makes the object whose method is called.
 CALLS: dict[str, dict] = {
     "FactorSpace.__init__": {"names": ["a", "b"], "sizes": [2, 3]}, "split_rows": {"size": 20}, "ImageDataset.part": {"name": "test"}, "Digits.__init__": {"resolution": 8},
-    "ImageFolder.__init__": {"path": "pictures"}, "Shapes3DTwin.uint8": {"index": [0, 1]}, "Shapes3DTwin.write": {"path": "new.h5", "count": 2}, "DSpritesTwin.write": {"path": "new.npz", "count": 2},
+    "ImageFolder.__init__": {"path": "pictures"}, "Shapes3DTwin.uint8": {"index": [0, 1]}, "Shapes3DTwin.write": {"path": "new.h5", "count": 2}, "DSpritesTwin.write": {"path": "new.npz", "count": 2}, "MPI3DTwin.uint8": {"index": [0, 1]}, "MPI3DTwin.write": {"path": "arm.npz", "count": 2},
     "barcodes": {"classes": [[0, 1]], "sizes": [2, 3], "height": 4, "width": 4}, "write_mpi3d": {"path": "m.npz", "grid": (1, 1, 1, 1, 1, 2, 2)}, "BatchStream.__init__": {"size": 20, "batch_size": 4},
     "BatchStream.batch": {"step": 3}, "write_data": {"name": "mpi3d-toy", "root": "made"}, "transition_table": {"size": 3}, "neighbours": {"factors": [[0, 1]]},
     "HybridSampler.__init__": {"bank": [[0., 1.], [2., 3.]], "groups": [[0], [1]]}, "HybridSampler.__call__": {}, "HybridSampler.partial": {"reference": [0., 1.], "groups": [1]},
@@ -99,11 +100,18 @@ CALLS: dict[str, dict] = {
     "bernoulli": {"logits": torch.rand(4, 1, 8, 8)}, "gaussian": {"output": torch.rand(4, 1, 8, 8)}, "mean_squared_error": {"reconstruction": torch.rand(4, 1, 8, 8)},
     "log_weights": {"batch": 4}, "Critic.__init__": {"latent_dim": 3, "width": 4, "layers": 1}, "silverman": {"dimensions": 3, "n": 10}, "mean_distance": {"d": torch.rand(4, 2), "logvar": torch.rand(4, 2)},
     "factor_accuracies": {"net": "@net", "data": "@twin"}, "factor_net_facts": {}, "load_factor_net": {},
+    "fit": {"model": "@fresh"}, "fit_many": {"models": "@two", "seeds": [0, 1]}, "orthogonalize": {"matrices": torch.rand(4, 3)},
+    **dict.fromkeys(("specify", "build"), {"name": "ae", "image_shape": (1, 8, 8), "preset": "desk"}), "scaled_terms": {"terms": {"bernoulli": 1., "kl": 2.}, "image_shape": (1, 8, 8)},
 }
-MADE = {"@data": lambda s: s["data"], "@model": lambda s: s["model"], "@net": lambda s: factor_net.load_factor_net(), "@twin": lambda s: sl.load_data("dsprites-twin", resolution=32),
+def brief() -> "Autoencoder":
+    "A small model that is trained for two steps, unless told otherwise."
+    return sl.build("vae", (1, 8, 8), preset="dense", latent_dim=2, training={"steps": 2, "batch_size": 4})
+
+
+MADE = {"@fresh": lambda s: brief(), "@two": lambda s: [brief(), brief()], "@data": lambda s: s["data"], "@model": lambda s: s["model"], "@net": lambda s: factor_net.load_factor_net(), "@twin": lambda s: sl.load_data("dsprites-twin", resolution=32),
         "@infomec": lambda s: infomec(s["codes"], s["factors"], False)}
 OWNERS = {
-    "FactorSpace": lambda s: s["space"], "ImageDataset": lambda s: s["data"], "Shapes3DTwin": lambda s: twins.Shapes3DTwin(8), "DSpritesTwin": lambda s: twins.DSpritesTwin(8), "MPI3DTwin": lambda s: arm.MPI3DTwin(8),
+    "FactorSpace": lambda s: s["space"], "ImageDataset": lambda s: s["data"], "Shapes3DTwin": lambda s: twins.Shapes3DTwin(8), "DSpritesTwin": lambda s: twins.DSpritesTwin(8), "MPI3DTwin": lambda s: MPI3DTwin(8),
     "BatchStream": lambda s: streams.BatchStream(20, 4), "HybridSampler": lambda s: hybrid.HybridSampler(s["bank"]), "PriorSampler": lambda s: samplers.PriorSampler(2),
     "GaussianSampler": lambda s: samplers.GaussianSampler(s["bank"]), "MixtureSampler": lambda s: samplers.MixtureSampler(s["bank"], 2), "Perturbed": lambda s: perturb.perturb(s["data"], s["s"]),
 }
@@ -200,7 +208,7 @@ def test_doors(room: str, stage: dict, place: Path, record_property):
                 continue
         for p in inspect.signature(door).parameters.values():
             if p.name == "self" or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or p.annotation in (object, typing.Any): continue
-            for value in hostile(p.annotation, kwargs.get(p.name, p.default), look=room != "objectives"):
+            for value in hostile(p.annotation, kwargs.get(p.name, p.default), look=room not in ("objectives", "training")):
                 calls += 1
                 found.append(wrong(name, call, kwargs | {p.name: value}, p.name))
     found = list(filter(None, found))
@@ -211,7 +219,7 @@ def test_doors(room: str, stage: dict, place: Path, record_property):
 
 def test_what_is_exported_is_behind_a_door():
     "Everything that `sae_lit` and `sae_lit.metrics` offer, but for training and studies, and what takes no more than a name."
-    elsewhere = {"build", "load_model", "fit", "extrapolate", "run_study", "list_data", "list_models", "list_pretrained", "load_data"}
+    elsewhere = {"load_model", "extrapolate", "list_data", "list_models", "list_pretrained", "load_data"}
     for name in set(sl.__all__) - elsewhere:
         thing = getattr(sl, name)
         assert hasattr(thing.__init__ if isinstance(thing, type) else thing, "door"), f"{name} has no door"

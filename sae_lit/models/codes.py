@@ -13,7 +13,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from ..data.checks import checked, whole
+from ..data.checks import checked, refuse, whole
 from ..data.datasets import ImageDataset
 
 # %% ../../nbs/32_codes.ipynb #6f0c1737
@@ -51,6 +51,7 @@ def encode_at(
     batch_size: int = 256, # Pictures a batch
 ) -> Tensor: # Latents on the model's device, [n, D]
     "Latents of the pictures `index` of `data`, in that order."
+    if index.dim() != 1: refuse("index", index, "whole numbers [n]", "a single image is a list of one number")
     with evaluating(model):
         return torch.cat([model.encode(data.images(part).to(device_of(model))) for part in index.split(batch_size)])
 

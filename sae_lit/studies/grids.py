@@ -28,7 +28,7 @@ from ..models.zoo import MODELS, build
 from .measures import Measure, evaluation
 from ..training.fit import recipe_for
 
-# %% ../../nbs/80d_grids.ipynb #b7b4c78c
+# %% ../../nbs/80d_grids.ipynb #f1d20c6b
 def _table(name: str, value: object) -> dict:
     "Check for a table as TOML and JSON both have it"
     try: json.dumps(value, allow_nan=False)
@@ -48,6 +48,7 @@ _LIMITS = {
     **{"preset": checks.one_of("paper", "rfd", "desk", "compact", "dense"), "keep": checks.text},
 }  # fmt: skip
 
+# %% ../../nbs/80d_grids.ipynb #b7b4c78c
 @dataclass(frozen=True)
 class Study:
     "A grid of runs: every model on every data set with every seed, under one preset and one recipe. ValueError for entries of another kind."
@@ -135,7 +136,7 @@ def nearest(
     known: list[str],
 ) -> str:
     "`unknown`'s second half: the nearest known names, then all"
-    near = difflib.get_close_matches(name, known, n=3, cutoff=.4)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=.4)
     return (f"did you mean {' or '.join(near)}? " if near else "") + f"Known are {', '.join(known)}"
 
 # %% ../../nbs/80d_grids.ipynb #2232fb50

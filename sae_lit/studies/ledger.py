@@ -28,6 +28,7 @@ from scipy.special import digamma, polygamma
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import ttest_power
 
+from ..data import checks
 from ..data.figures import BLUE, FONT, GREY, WIDTH, canvas
 from ..metrics.evaluation import markdown
 from .grids import Study, find, nearest
@@ -145,19 +146,21 @@ class Estimate:
     low: float | None  # 95 % interval of the mean; None for one seed
     high: float | None
 
+@checks.checked(confidence=checks.real(0, 1, "()"), values=None)
 def estimate(
     values: Sequence[float],  # one per seed, at least one
     confidence: float = .95,
 ) -> Estimate:
-    "Mean, standard deviation and Student's interval of the mean; `ValueError` without values"
-    x = np.asarray(values, float)
-    if not x.size: raise ValueError("no values: expected one per seed")
+    "Mean, standard deviation and Student's interval of the mean; `ValueError` without values, and for any that is not finite"
+    x = checks.array("values", values).astype(float)
+    if x.ndim != 1 or not x.size: checks.refuse("values", values, "one number per seed, at least one")
     if x.size == 1: return Estimate(1, float(x[0]), None, None, None)
     if np.ptp(x) == 0: return Estimate(x.size, float(x[0]), 0., float(x[0]), float(x[0]))
     low, high = stats.ttest_1samp(x, 0.).confidence_interval(confidence)
     return Estimate(x.size, float(x.mean()), float(x.std(ddof=1)), float(low), float(high))
 
 # %% ../../nbs/82_ledger.ipynb #e99e21b0
+@checks.checked()
 def opened(
     study: Study | str,  # or the name of one in `STUDIES`
     results: str | Path,  # folder of records: STUDY/MODEL-DATA-SEED.json
@@ -177,6 +180,14 @@ def opened(
                                      f"Run them with: sae-lit study {stored.study.name}; or ask for incomplete=True (--incomplete)")
     return stored
 
+# %% ../../nbs/82_ledger.ipynb #3b9fd072
+def _noted(note: Path) -> str:
+    "The last line of each error in the note of a failure"
+    try:
+        failed = json.loads(note.read_text(encoding="utf-8"))["failed"]
+        return "; ".join(f"{phase} failed: {text.strip().splitlines()[-1]}" for phase, text in failed.items())
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError): return f"failed, and {note} is damaged"
+
 # %% ../../nbs/82_ledger.ipynb #d1e931e0
 def budget(record: dict) -> dict:
     "What all runs of a table must have in common, whatever the model: data, preset, and how much training"
@@ -187,7 +198,9 @@ def same(stored: Stored, what: str, of) -> None:
     "`ValueError` naming groups of runs where `of(record)` differs between records that have one"
     groups = {}
     for key, record in stored.records.items():
-        if (value := of(record)) is not None: groups.setdefault(json.dumps(value, sort_keys=True), []).append(key)
+        try: value = of(record)
+        except (KeyError, TypeError) as e: raise ValueError(f"the record of {key} has no {what} ({type(e).__name__}: {e}); delete it to do the run anew") from None
+        if value is not None: groups.setdefault(json.dumps(value, sort_keys=True), []).append(key)
     if len(groups) < 2: return
     told = "; ".join(f"{value}: {', '.join(keys)}" for value, keys in groups.items())
     raise ValueError(f"runs of {stored.study.name!r} differ in {what} and may not stand in one table: {told}. Run the study again with redo=\"all\" (--redo all), or keep them in different results folders")
@@ -197,8 +210,7 @@ def missing(stored: Stored) -> dict[str, str]:  # key: why
     absent = {}
     for key, cell in stored.cells.items():
         note = stored.results / stored.study.name / "failed" / f"{key}.json"
-        failed = json.loads(note.read_text())["failed"] if note.is_file() else {}
-        errors = "; ".join(f"{phase} failed: {text.strip().splitlines()[-1]}" for phase, text in failed.items())
+        errors = _noted(note) if note.is_file() else ""
         record = stored.records.get(key)
         if record is None: absent[key] = errors or "not run"
         elif lacks := [name for name in stored.study.measures if name not in record["measures"]]: absent[key] = errors or f"not measured: {', '.join(lacks)}"
@@ -212,6 +224,7 @@ class Table:
     values: dict[tuple[str, str, str], dict[int, float]]  # (data, model, score): seed: value
     notes: list[str]  # what a reader must know beside the numbers
 
+@checks.checked()
 def table(
     study: Study | str,  # or the name of one in `STUDIES`
     results: str | Path = "runs/results",  # folder of records
@@ -228,6 +241,7 @@ def table(
             for score, value in scores.items():
                 row = values.setdefault((cell.data, cell.model, score if often[score] == 1 else f"{name} {score}"), {})
                 row[cell.seed] = value
+    if not values: raise ValueError(f"the records of {study.name!r} hold no scores; give the study measures = [...]")
     return Table(study, values, notes(stored))
 
 # %% ../../nbs/82_ledger.ipynb #fbd2bad0
@@ -239,7 +253,7 @@ def notes(stored: Stored) -> list[str]:
         if n == 1
         else f"{n} seeds" + f", too few for a verdict between models, which needs {BETWEEN}" * (n < BETWEEN)
     ]
-    torches = sorted({record["training"]["versions"]["torch"] for record in stored.records.values()})
+    torches = sorted({record.get("training", {}).get("versions", {}).get("torch", "unknown") for record in stored.records.values()})
     if len(torches) > 1:
         found.append(f"trained with different versions of torch: {', '.join(torches)}")
     if absent:
@@ -285,7 +299,7 @@ def number(value: float | None) -> str:
 @patch
 def chosen(self: Table, scores: Sequence[str] | None) -> list[str]:
     "These scores; `ValueError` for unknown ones"
-    for score in scores or ():
+    for score in () if scores is None else checks.each(checks.text)("scores", scores):
         if score not in self.scores: raise ValueError(f"unknown score {score!r}; {nearest(score, self.scores)}")
     return list(scores or self.scores)
 
@@ -411,8 +425,8 @@ class Comparison:
 
 # %% ../../nbs/82_ledger.ipynb #89f9cccb
 def scaled(values: Iterable[float], score: Score) -> np.ndarray:
-    "Values on the scale on which they are compared; `ValueError` for what has no logarithm"
-    x = np.asarray(list(values), float)
+    "Values on the scale on which they are compared; `ValueError` for what is not finite or has no logarithm"
+    x = checks.array(score.label, list(values)).astype(float)
     if score.log and (x <= 0).any():
         raise ValueError(f"{score.label} has values of {x.min():.3g}; a ratio needs values above 0")
     return np.log(x) if score.log else x
@@ -593,6 +607,7 @@ def overview(
     papers: Mapping[str, str] | None = None,  # claim: the paper's own number, for comparison only
 ) -> pd.DataFrame:  # of texts
     "One row per claim: its weakest comparison, the largest p-value after correction, and a verdict"
+    if not claims: raise ValueError("no claims: expected at least one")
     rows = []
     for claim, decided in claims.items():
         least = weakest(decided)

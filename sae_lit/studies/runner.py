@@ -76,8 +76,19 @@ def read(path: Path) -> dict | None:
     except ValueError as e: raise ValueError(f"{path} is damaged ({e}); delete it to do the run anew") from None
     if not isinstance(record, dict) or not {"asked", "id", "weights", "measures"} <= record.keys():
         raise ValueError(f"{path} is no record of a study's run; keep other files elsewhere")
+    try: _check_record(record)
+    except ValueError as e: raise ValueError(f"{path} is damaged ({e}); delete it to do the run anew") from None
     for part in record["measures"].values(): part.setdefault("scoring_version", 1)
     return {"training_version": 1} | record
+
+def _check_record(record: dict) -> None:
+    "`ValueError` for entries of another kind, and for scores that are no finite numbers"
+    kinds = {"asked": dict, "measures": dict, "config": dict, "training": dict, "training_version": int}
+    for name in kinds.keys() & record.keys(): checks.instance(kinds[name])(name, record[name])
+    for name, part in record["measures"].items():
+        checks.instance(dict)(name, part)
+        for score, value in checks.instance(dict)(f"scores of {name}", part.get("scores")).items():
+            checks.real()(f"{name} {score}", value)
 
 def write(path: Path, content: dict) -> None:
     "Store as JSON, whole or not at all"

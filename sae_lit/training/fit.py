@@ -588,7 +588,8 @@ def fit_many(
     if len({id(model) for model in models}) < len(models) or not models:
         refuse("models", [m.spec.get("name") for m in models], "at least one, each given once", "build one for each seed")
     if len(seeds) != len(models) or out is not None and len(out) != len(models):
-        raise ValueError(f"{len(models)} models, {len(seeds)} seeds and {'no' if out is None else len(out)} folders; give one for each model")
+        found = f"{len(models)} models, {len(seeds)} seeds and {'no' if out is None else len(out)} folders (out)"
+        raise ValueError(f"{found}; give one for each model")
     recipes = [recipe_for(model, {**options, "seed": seed}) for model, seed in zip(models, seeds)]
     precisions = {recipe.precision for recipe in recipes}
     if len(precisions) != 1:
