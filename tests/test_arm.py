@@ -19,7 +19,7 @@ from sae_lit.data.mpi3d import MPI3D
 from sae_lit.models.zoo import PUBLISHED, specify
 from sae_lit.report import report
 from sae_lit.studies import Study, run_study
-from sae_lit.studies.runner import named
+from sae_lit.studies.grids import named
 
 POSES = {"object color": 2, "object shape": 1, "object size": 1, "background color": 0}
 
