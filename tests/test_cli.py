@@ -72,6 +72,9 @@ MISTAKES = {  # words, and what the error must name
     "train --batch-size 100000000": "batch_size=100000000",
     "train --lr -0.1": "lr=-0.1",
     "train --latent-dim 7 --model sae-2": "7",
+    "train --latent-dim 0": "latent_dim=0",
+    "train --terms bernoulli -1": "terms['bernoulli']=-1",
+    "train --resume --optimizer adam --out RUN": "recipe.optimizer: muon there, adam now",
     "train --processes 0": "processes=0",
     "train --threads -1": "threads=-1",
     "train --out FILE/run": "FILE/run",
@@ -136,6 +139,14 @@ def test_mistake(words: str, finished: Path, tmp_path: Path, monkeypatch, capsys
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("sae-lit: error: ") and MISTAKES[words] in error
     assert sorted(Path().rglob("*")) == before
+
+
+def test_optimizer_and_precision(tmp_path: Path):
+    "They reach the recipe of the run."
+    words = "train --model ae --preset dense --data digits --resolution 8 --latent-dim 3 --steps 2 --optimizer muon --lr 0.01 --precision tf32"
+    assert main([*words.split(), "--out", str(tmp_path / "run")]) == 0
+    recipe = json.loads((tmp_path / "run/config.json").read_text())["recipe"]
+    assert (recipe["optimizer"], recipe["precision"], recipe["lr"]) == ("muon", "tf32", .01)
 
 
 def test_explore_without_voila(finished: Path, monkeypatch, capsys):

@@ -165,6 +165,7 @@ def fit(
                 trainer.settle()
                 for callback in callbacks:
                     callback(trainer.run, step + 1)
+                trainer.model.train()  # a callback may have switched it
                 trainer.settle()
         return trainer.finish()
 
