@@ -186,6 +186,8 @@ def run_jobs(
                     running.end(failure)
                     active.remove(running)
                     ended.append(running)
+                    for other in ended:
+                        other.write()  # scores that have come in since
                     last = running.record["curve"][-1] if running.record["curve"] else {}
                     say(f"{running.job.name}: {failure or last.get('val_mse')}")
         for running in active:
@@ -199,13 +201,16 @@ def run_jobs(
 
 
 def finished(out: Path, job: Job) -> bool:
-    "Whether a job has its record"
+    "Whether a job has its record, with its scores"
     path = out / f"{job.name}.json"
     if not path.exists():
         return False
     record = json.loads(path.read_text())
-    steps = record["recipe"]["steps"]
-    return "failed" in record or bool(record["curve"]) and record["curve"][-1]["step"] >= steps
+    if "failed" in record:
+        return True
+    last = record["curve"][-1] if record["curve"] else {"step": 0}
+    wanted = ["mig"] * bool(job.codes) + ["gbt_dci"] * job.published
+    return last["step"] >= record["recipe"]["steps"] and all(name in last or "failed" in last for name in wanted)
 
 
 def main() -> None:
