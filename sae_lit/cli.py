@@ -197,7 +197,7 @@ class Train(Source):
     batch_size: Annotated[int | None, default("the preset's")] = None  # pictures a step, over all processes together
     lr: Annotated[float | None, default("the preset's")] = None  # learning rate at its highest
     seed: Annotated[int | None, default("0")] = None  # of initial weights, batches and noise
-    optimizer: Annotated[Literal["adam", "muon"] | None, default("the preset's")] = None  # adam wants about a tenth of muon's --lr
+    optimizer: Annotated[Literal["adam", "muon"] | None, default("the preset's")] = None  # with a learning rate of its own, where --lr is not given
     precision: Annotated[Literal["no", "tf32", "bf16"] | None, default("no")] = None  # on a GPU, tf32: faster products; bf16: mixed precision
     checkpoint_every: Annotated[int | None, default("500")] = None  # steps from one checkpoint to the next
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
