@@ -61,20 +61,20 @@ def page(
 # %% ../../nbs/53_page.ipynb #a43ebb50
 PORT = 8866 # Voilà's own
 
-@checked(wanted=None)
+@checked(port=None)
 def free_port(
-    wanted: int | None, # 0: any free one; None: Voilà's own, or any free one where that is busy
+    port: int | None, # 0: any free one; None: Voilà's own, or any free one where that is busy
     host: str = '127.0.0.1', # Address to listen on
 ) -> int:
     "A port that can be listened on. Raises ValueError for one that cannot, and for an address that is not this machine's."
-    if wanted is not None: wanted = whole(0, 65535)('wanted', wanted)
+    if port is not None: port = whole(0, 65535)('port', port)
     if not host or '\0' in host: refuse('host', host, "an address of this machine, such as 127.0.0.1")
     try:
-        with socket.create_server((host, PORT if wanted is None else wanted)) as server: return server.getsockname()[1]
+        with socket.create_server((host, PORT if port is None else port)) as server: return server.getsockname()[1]
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and wanted is None: return free_port(0, host)
+        if error.errno == errno.EADDRINUSE and port is None: return free_port(0, host)
         why = {errno.EADDRINUSE: 'is busy', errno.EACCES: 'is not allowed to you'}.get(error.errno)
-        if why: raise ValueError(f"port {wanted} {why}; choose another one, or 0 for any that is free") from None
+        if why: raise ValueError(f"port {port} {why}; choose another one, or 0 for any that is free") from None
         raise ValueError(f"cannot listen on host={host!r} ({error.strerror}); expected an address of this machine, such as 127.0.0.1") from None
 
 # %% ../../nbs/53_page.ipynb #1547d108
