@@ -127,7 +127,7 @@ def press(page, number: int, times: int) -> None:
 
 def test_web_page(browser, tmp_path: Path):
     run, port, program = tmp_path/"run", a_port(), "import sys; from sae_lit.cli import main; sys.exit(main())"
-    assert main([*"train --model sae-4 --data digits --resolution 8 --steps 40 --batch-size 16 --out".split(), str(run)]) == 0
+    assert main([*"train --model sae-4 --data digits --resolution 8 --steps 300 --batch-size 16 --out".split(), str(run)]) == 0
     explore = [sys.executable, "-c", program, "explore", run, "--port", port, "--no-browser"]
     with serving(explore, port, tmp_path), window(browser, address(tmp_path)) as page:
         assert Image.open(run/"figures/explorer.png").width > 500  # the still

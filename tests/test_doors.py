@@ -87,7 +87,7 @@ CALLS: dict[str, dict] = {
     "HybridSampler.__init__": {"bank": [[0., 1.], [2., 3.]], "groups": [[0], [1]]}, "HybridSampler.__call__": {}, "HybridSampler.partial": {"reference": [0., 1.], "groups": [1]},
     "traverse": {"z": torch.zeros(2), "bank": torch.rand(20, 2)}, "plot_grid": {"rows": 2}, "plot_traversal": {"images": torch.rand(2, 3, 1, 8, 8), "groups": [[0], [1]]},
     "to_png": {"image": torch.rand(1, 8, 8)}, "tells": {}, "levels_of": {}, "Explorer.__init__": {"data": "@data"}, "explore": {"data": "@data"},
-    "page": {"title": "a page", "models": ["somewhere"], "data": {"name": "digits"}}, "free_port": {"wanted": 0},
+    "page": {"title": "a page", "models": ["somewhere"], "data": {"name": "digits"}}, "free_port": {"port": 0},
     "PriorSampler.__init__": {"latent_dim": 2}, "MixtureSampler.__init__": {"components": 2}, "discretise": {"bins": 4}, "nmi_heatmap": {"result": "@infomec"}, "entropy_scores": {"importance": np.eye(3)},
     "dci": {"model": "fast"}, "infomec": {"discrete": False}, "evaluate": {"n_test": 10, "n_fidelity": 0, "model": "@model"}, "disentanglement": {"dci_model": "fast"},
     "feature_distances": {"real": torch.rand(12, 3), "fake": torch.rand(12, 3)}, "fidelity": {"real": torch.rand(12, 3, 8, 8), "fake": torch.rand(12, 3, 8, 8), "frechet": False},
