@@ -39,12 +39,12 @@ browser:   ## where apt-get may: Chromium, for tests/test_browser.py
 	  && timeout 300 sh -c 'apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core' >/dev/null; } \
 	|| echo "No Chromium could be installed: the browser tests will be skipped"
 
-# Kernels draw inline pictures only where MPLBACKEND is unset. NB=02_twins runs one notebook, NB='0*' the data room.
-execute: $(READY)  ## run notebooks and keep their outputs (NB=02_twins runs one)
+# Kernels draw inline pictures only where MPLBACKEND is unset. NB=03_twins runs one notebook, NB='0*' the data room.
+execute: $(READY)  ## run notebooks and keep their outputs (NB=03_twins runs one)
 	cd nbs && ls $(NB).ipynb | grep -v '^_' | xargs -n 1 -P 2 env -u MPLBACKEND -u IN_TEST \
 	  ../$(BIN)/jupyter-nbconvert --to notebook --execute --inplace --log-level WARN
 
-prepare: $(READY)  ## before a commit: export, execute (NB=02_twins), clean, README
+prepare: $(READY)  ## before a commit: export, execute (NB=03_twins), clean, README
 	$(MAKE) export
 	$(MAKE) execute
 	$(MAKE) clean

@@ -56,7 +56,7 @@ def site(tmp_path_factory) -> Callable[[str], BeautifulSoup]:
     example = notebook(folder, new_markdown_cell("See `mutual_information`, `gap` and [the rules](60_information.ipynb#rules).\n\n<details><summary>Answer</summary>It is $x^2$.</details>"),
                        new_code_cell("#| export\n#| eval: false\n1/0", outputs=[new_output("stream", text="stored, not computed")]),
                        new_code_cell("#| hide\nsecret = 1"))
-    build([ROOT/"nbs/00_factors.ipynb", ROOT/"nbs/60_information.ipynb", example], folder/"out")
+    build([ROOT/"nbs/01_factors.ipynb", ROOT/"nbs/60_information.ipynb", example], folder/"out")
     assert {p.name for p in folder.iterdir()} == {"out", example.name}, "a build leaves nothing beside the site"
     return lambda name: BeautifulSoup((folder/f"out/{name}.html").read_text(encoding="utf-8"), "html.parser")
 

@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 STEPS = 5
 # Of a family that has several sizes (sae-2, sae-3, ...) the one with twelve variables.
 FAMILIES = sorted(name for name in list_models() if not (size := name.rpartition("-")[2]).isdigit() or size == "12")
-REMEDY = "raise TRAINING_VERSION in nbs/81_studies.ipynb, export, and write the values anew: python -m tests.test_golden --write"
+REMEDY = "raise TRAINING_VERSION in nbs/D2_runner.ipynb, export, and write the values anew: python -m tests.test_golden --write"
 
 
 def losses(family: str) -> list[float]:

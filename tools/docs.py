@@ -41,7 +41,7 @@ SETTINGS.read(ROOT/"settings.ini", encoding="utf-8")
 SETTINGS = SETTINGS["DEFAULT"]
 SOURCE = f"{SETTINGS['git_url']}/blob/{SETTINGS['branch']}"
 ROOMS = "Data Networks Objectives Models Training Sampling Metrics Alignment Studies Papers".split()   # by the tens of a notebook's number
-HOUSE = re.compile(r"^\| (\d)0–\d9 \| .*? \| (.*?) \|$", re.M)   # the index's table of the rooms
+HOUSE = re.compile(r"^\| ([\dA-D])(?:0–\d9)? \| .*? \| (.*?) \|$", re.M)   # the index's table of the rooms
 DIRECTIVES = re.compile(r"\A(\s*#\|.*(\n|\Z))+")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 CONFIG = {
@@ -109,13 +109,14 @@ def write_rooms(lessons: list[Lesson], holds: dict[str, str], source: Path) -> l
     "A page for each room that lists its notebooks; the names of the pages."
     rooms = defaultdict(list)
     for it in lessons:
-        if not it.path.stem[0].isdigit(): raise ValueError(f"{it.path.name} belongs to no room; a notebook's name starts with its number")
+        if it.path.stem[0] not in ROOMS: raise ValueError(f"{it.path.name} belongs to no room; a notebook's name starts with its number, or with its letter in the appendix")
         rooms[it.path.stem[0]].append(it)
-    for digit, its in sorted(rooms.items()):
+    for mark, its in sorted(rooms.items()):
         items = [f"- [{it.title}]({it.path.name}) <small>{it.path.stem}</small>\n  {it.promise}" for it in its]
-        text = [f"# {digit}0–{digit}9 {ROOMS[int(digit)]}", holds.get(digit, "")[:1].upper() + holds.get(digit, "")[1:], "\n".join(items), toctree([it.path.stem for it in its])]
-        (source/f"room_{digit}0.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
-    return [f"room_{digit}0" for digit in sorted(rooms)]
+        room = f"{mark}0–{mark}9" if mark.isdigit() else mark
+        text = [f"# {room} {ROOMS[mark]}", holds.get(mark, "")[:1].upper() + holds.get(mark, "")[1:], "\n".join(items), toctree([it.path.stem for it in its])]
+        (source/f"room_{mark}.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    return [f"room_{mark}" for mark in sorted(rooms)]
 
 
 def links(module: ModuleType, it: Lesson) -> Callable[[Place], str]:

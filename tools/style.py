@@ -3,7 +3,7 @@
 `problems` holds the hard rules, which tests/test_tree.py enforces. The table shows the soft ones: a median of at most four lines a cell,
 a visible check in at least a quarter of the code cells, and figures that say which code drew them.
 
-Figures carry a digest of the code that drew them (`signature` in nbs/01c_figures.ipynb); one that differs from today's is of older code.
+Figures carry a digest of the code that drew them (`signature` in nbs/A2_figures.ipynb); one that differs from today's is of older code.
 What is not seen: a figure without a digest, drawn before there was one or without `canvas` (the table counts these), and a change
 of the data or of a function outside the module that draws.
 """

@@ -1,4 +1,4 @@
-"""Angles of a VAE's main axis on plane data: the full recipe behind nbs/74_two_dimensions.ipynb.
+"""Angles of a VAE's main axis on plane data: the full recipe behind nbs/76_two_dimensions.ipynb.
 
 `python tools/two_dimensions.py` does what is missing of nbs/results/two_dimensions.json; about forty seconds a row on a free core.
 """
