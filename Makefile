@@ -8,7 +8,7 @@ READY := .venv/.installed
 # One thread a process is never far from the fastest; two processes side by side pay on a busy machine, two threads on an idle one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test browser execute prepare clean export readme style docs dist
+.PHONY: help setup demo test browser execute prepare clean export readme format style docs dist
 .DEFAULT_GOAL := help
 
 help:      ## this list
@@ -59,6 +59,10 @@ export: $(READY)  ## write sae_lit/ from the notebooks
 
 readme: $(READY)  ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
+
+format: $(READY)  ## lay out notebooks, tests and tools with ruff, and mend what it can
+	$(BIN)/ruff format . sae_lit/__init__.py sae_lit/*/__init__.py
+	$(BIN)/ruff check --fix .
 
 style: $(READY)  ## a table of the notebooks: cells, lines a cell, checks, size, and what breaks the rules
 	$(BIN)/python tools/style.py

@@ -44,7 +44,9 @@ from sae_lit.metrics import mig  # noqa: E402
 from sae_lit.training.fit import Trainer, accelerator_for, device_name, fit_many, numerics, recipe_for  # noqa: E402
 from sae_lit.training.runs import versions  # noqa: E402
 
-FAMILIES = ("ae wae vae fvae btcvae slowvae vlae-4 sae-4 sae-12 adaae-4 tripod tripod-naive qlae sae-12+tripod").split()
+FAMILIES = (
+    "ae wae vae fvae btcvae slowvae vlae-4 sae-4 sae-12 adaae-4 tripod tripod-naive qlae sae-12+tripod"
+).split()
 PAPER = ("sae-12", "adaae-12", "ae", "vae", "btcvae", "vlae-12")
 
 
@@ -66,7 +68,11 @@ class Bench:
         "Add entries to a phase's file"
         path = self.out / f"gpu-{name}.json"
         if name not in self.results:
-            known = {"device": device_name(torch.device(self.device)), "versions": versions(), "dry": self.dry}
+            known = {
+                "device": device_name(torch.device(self.device)),
+                "versions": versions(),
+                "dry": self.dry,
+            }
             self.results[name] = json.loads(path.read_text()) if path.exists() else known
         self.results[name].update(entries)
         atomically(path, lambda p: p.write_text(json.dumps(self.results[name], indent=1)))
@@ -138,7 +144,10 @@ def correctness(bench: Bench) -> None:
             cpu = losses(bench, name, data, steps, shared_noise=True, device="cpu")
             gpu = losses(bench, name, data, steps, shared_noise=True, **single)
             one, all_ = (losses(bench, name, data, steps, **how) for how in (single, graph))
-            bench.write("correctness", **{name: {"cpu to gpu": apart(gpu, cpu), "graph to single steps": apart(all_, one)}})
+            bench.write(
+                "correctness",
+                **{name: {"cpu to gpu": apart(gpu, cpu), "graph to single steps": apart(all_, one)}},
+            )
     with bench.attempt("correctness", "paper networks"):
         large = sl.load_data("shapes3d-twin", resolution=16 if bench.dry else 64)
         found = {}
@@ -153,9 +162,17 @@ def correctness(bench: Bench) -> None:
     with bench.attempt("correctness", "metrics"):
         generator = torch.Generator().manual_seed(0)
         factors = torch.randint(4, (2000, 3), generator=generator)
-        codes = factors.float() @ torch.randn(3, 5, generator=generator) + .3 * torch.randn(2000, 5, generator=generator)
+        codes = factors.float() @ torch.randn(3, 5, generator=generator) + 0.3 * torch.randn(
+            2000, 5, generator=generator
+        )
         pair = [(codes.to(d), factors.to(d)) for d in ("cpu", bench.device)]
-        found = [{"mig": mig(*p), **{k: v for k, v in sl.disentanglement(*p, seed=0).to_dict().items() if isinstance(v, float)}} for p in pair]
+        found = [
+            {
+                "mig": mig(*p),
+                **{k: v for k, v in sl.disentanglement(*p, seed=0).to_dict().items() if isinstance(v, float)},
+            }
+            for p in pair
+        ]
         bench.write("correctness", metrics={k: found[1][k] - found[0][k] for k in found[0]})
     with bench.attempt("correctness", "resume"):
         bench.write("correctness", resume=resumed(bench, data))
@@ -173,7 +190,10 @@ def together(bench: Bench, data) -> dict[str, float]:
     runs = fit_many([build(name) for name in names], data, range(4), **options)
     alone = [sl.fit(build(name), data, seed=seed, **options) for seed, name in enumerate(names)]
     pairs = zip(names, runs, alone)
-    return {f"{i} {name}": a.history[-1]["loss"] / b.history[-1]["loss"] - 1 for i, (name, a, b) in enumerate(pairs)}
+    return {
+        f"{i} {name}": a.history[-1]["loss"] / b.history[-1]["loss"] - 1
+        for i, (name, a, b) in enumerate(pairs)
+    }
 
 
 def resumed(bench: Bench, data) -> dict[str, float]:
@@ -181,7 +201,13 @@ def resumed(bench: Bench, data) -> dict[str, float]:
     off = {}
     for name in ("sae-12", "fvae"):
         build = lambda: sl.build(name, data.image_shape, preset="desk")  # noqa: E731
-        options = {"steps": 40, "checkpoint_every": 20, "evaluate_every": 0, "batch_size": 16, "device": bench.device}
+        options = {
+            "steps": 40,
+            "checkpoint_every": 20,
+            "evaluate_every": 0,
+            "batch_size": 16,
+            "device": bench.device,
+        }
         whole = sl.fit(build(), data, **options)
         folder = bench.out / "resume" / name
         stop_at(25, build(), data, folder, options)
@@ -253,7 +279,12 @@ def timed(trainer: Trainer, steps: int, warm: int) -> dict[str, float]:
         queued = time.monotonic() - begun
         wait(trainer)
         spent = time.monotonic() - begun
-    return {"ms": 1e3 * spent / steps, "host ms": 1e3 * queued / steps, "first seconds": ready, "steps": steps}
+    return {
+        "ms": 1e3 * spent / steps,
+        "host ms": 1e3 * queued / steps,
+        "first seconds": ready,
+        "steps": steps,
+    }
 
 
 def wait(trainer: Trainer) -> None:
@@ -280,7 +311,9 @@ def kernels(trainer: Trainer, steps: int = 5) -> dict[str, object]:
     return {
         "kernels per step": sum(map(len, found.values())) / steps,
         "busy ms per step": total / steps / 1e3,
-        "longest": [{"name": n[:90], "share": sum(found[n]) / total, "times": len(found[n]) / steps} for n in longest],
+        "longest": [
+            {"name": n[:90], "share": sum(found[n]) / total, "times": len(found[n]) / steps} for n in longest
+        ],
     }
 
 
@@ -299,6 +332,7 @@ def speed(bench: Bench) -> None:
         "bf16, compiled, graph": {"precision": "bf16", "compile": True, **on},
     }
     steps, warm, batch = (2, 1, 4) if bench.dry else (200, 20, 128)
+
     def measure(label: str, options: dict) -> None:
         with bench.attempt("speed", f"sae-12: {label}"):
             trainer = trainer_for(bench, "sae-12", data, preset, batch_size=batch, **options)
@@ -310,6 +344,7 @@ def speed(bench: Bench) -> None:
             bench.write("speed", **{f"sae-12: {label}": found})
             print({k: v for k, v in found.items() if k != "longest"}, flush=True)
             release(trainer)
+
     for label in ("tf32, graph", "bf16, graph"):
         measure(label, ways[label])
     small = sl.load_data("shapes3d-twin", resolution=16 if bench.dry else 32)
@@ -322,13 +357,19 @@ def speed(bench: Bench) -> None:
             release(*trainers)
     for name in ("tripod", "fsq-ae"):  # with its penalties, and without
         with bench.attempt("speed", f"{name}: bf16, graph"):
-            trainer = trainer_for(bench, name, data, preset, batch_size=4 if bench.dry else 64, precision="bf16", **on)
+            trainer = trainer_for(
+                bench, name, data, preset, batch_size=4 if bench.dry else 64, precision="bf16", **on
+            )
             found = timed(trainer, steps, warm)
             bench.write("speed", **{f"{name}: bf16, graph": found})
             print(found, flush=True)
             release(trainer)
     for label, options in ways.items():  # compiling, last, takes a minute
-        if f"sae-12: {label}" not in bench.results["speed"] and bench.left() > 0 and not (bench.dry and options.get("compile")):
+        if (
+            f"sae-12: {label}" not in bench.results["speed"]
+            and bench.left() > 0
+            and not (bench.dry and options.get("compile"))
+        ):
             measure(label, options)
 
 
@@ -370,22 +411,44 @@ def trainings(bench: Bench, phases: str, models: list[str], precision: str) -> N
     if bench.dry:
         small = {"steps": 4, "batch_size": 4, "checkpoint_every": 2}
         jobs = [
-            replace(job, resolution=16, preset="desk", options={**job.options, **small, "precision": "no"}, codes=100, marks=(2,))
+            replace(
+                job,
+                resolution=16,
+                preset="desk",
+                options={**job.options, **small, "precision": "no"},
+                codes=100,
+                marks=(2,),
+            )
             for job in jobs[:8]
         ]
     gc.collect()
     gc.freeze()  # recording a graph collects garbage: let it have little to look through
-    run_jobs(jobs, bench.device, bench.out, at_once=2 if bench.dry else 12, until=bench.deadline, workers=2 if bench.dry else 10)
+    run_jobs(
+        jobs,
+        bench.device,
+        bench.out,
+        at_once=2 if bench.dry else 12,
+        until=bench.deadline,
+        workers=2 if bench.dry else 10,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="a folder; what it holds is continued")
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--phases", default="abcd")
-    parser.add_argument("--reserve", type=float, default=0, help="minutes that phases a and b leave to c and d")
+    parser.add_argument(
+        "--reserve", type=float, default=0, help="minutes that phases a and b leave to c and d"
+    )
     parser.add_argument("--models", nargs="+", default=list(PAPER), help="of phase c, in order")
-    parser.add_argument("--precision", choices=("no", "tf32", "bf16"), help="of phase c; left out: bf16 if TF32 needs over 3 ms")
+    parser.add_argument(
+        "--precision",
+        choices=("no", "tf32", "bf16"),
+        help="of phase c; left out: bf16 if TF32 needs over 3 ms",
+    )
     parser.add_argument("--dry", action="store_true", help="on the CPU, with tiny networks")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

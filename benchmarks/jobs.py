@@ -78,19 +78,28 @@ class Running:
         self.shown = self.data.to(device)
         other = {"terms": job.terms} if job.terms else {}
         model = sl.build(job.model, self.data.image_shape, preset=job.preset, seed=job.seed, **other)
-        recipe = recipe_for(model, {"evaluate_every": 10**9, "log_every": 500, "seed": job.seed, **job.options})
+        recipe = recipe_for(
+            model, {"evaluate_every": 10**9, "log_every": 500, "seed": job.seed, **job.options}
+        )
         folder = out / "runs" / job.name if job.keep else None
         self.trainer = Trainer(model, self.data, folder, recipe, accelerator_for(device, recipe.precision))
         self.stack = ExitStack()
-        self.at = self.stack.enter_context(self.trainer.opened(resume and folder is not None and folder.exists()))
+        self.at = self.stack.enter_context(
+            self.trainer.opened(resume and folder is not None and folder.exists())
+        )
         self.trainer.progress(self.at)
         self.path = out / f"{job.name}.json"
-        self.record = {"job": asdict(job), "device": device_name(torch.device(device)), "recipe": asdict(recipe), "curve": []}
+        self.record = {
+            "job": asdict(job),
+            "device": device_name(torch.device(device)),
+            "recipe": asdict(recipe),
+            "curve": [],
+        }
         self.record["versions"] = versions()
         if self.at and self.path.exists():
             self.record = json.loads(self.path.read_text())
         self.pending: list[tuple[dict, Future]] = []
-        self.spent = self.record["curve"][-1]["seconds"] if self.record["curve"] else 0.
+        self.spent = self.record["curve"][-1]["seconds"] if self.record["curve"] else 0.0
 
     @property
     def ended(self) -> bool:
@@ -210,16 +219,22 @@ def finished(out: Path, job: Job) -> bool:
         return True
     last = record["curve"][-1] if record["curve"] else {"step": 0}
     wanted = ["mig"] * bool(job.codes) + ["gbt_dci"] * job.published
-    return last["step"] >= record["recipe"]["steps"] and all(name in last or "failed" in last for name in wanted)
+    return last["step"] >= record["recipe"]["steps"] and all(
+        name in last or "failed" in last for name in wanted
+    )
 
 
 def main() -> None:
     from benchmarks import plans
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("plan", choices=("screen", "packaged", "curves", "changes", "arm"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     parser.add_argument("--at-once", type=int, default=8 if torch.cuda.is_available() else 1)
     parser.add_argument("--only", nargs="+", help="models")
     parser.add_argument("--minutes", type=float, help="end after so long")

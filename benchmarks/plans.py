@@ -3,17 +3,30 @@
 from benchmarks.jobs import Job
 from sae_lit.models.zoo import MODELS
 
-FAMILIES = ("sae-12", "ae", "vae", "btcvae", "vlae-12", "adaae-12", "fvae", "wae", "bvae", "sae-4", "tripod", "qlae")
-MUON = {"optimizer": "muon", "weight_decay": .1, "schedule": "cosine", "warmup": 100}
-ADAM = {"optimizer": "adam", "weight_decay": 0., "schedule": "cosine", "warmup": 100}
+FAMILIES = (
+    "sae-12",
+    "ae",
+    "vae",
+    "btcvae",
+    "vlae-12",
+    "adaae-12",
+    "fvae",
+    "wae",
+    "bvae",
+    "sae-4",
+    "tripod",
+    "qlae",
+)
+MUON = {"optimizer": "muon", "weight_decay": 0.1, "schedule": "cosine", "warmup": 100}
+ADAM = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "cosine", "warmup": 100}
 TRIALS: dict[str, dict] = {  # the same for every family
-    "muon-.02": {**MUON, "lr": .02},
-    "adam-.002": {**ADAM, "lr": .002},
-    "muon-.01": {**MUON, "lr": .01},
-    "muon-.04": {**MUON, "lr": .04},
-    "muon-.005": {**MUON, "lr": .005},
-    "muon-.02-stable": {**MUON, "lr": .02, "schedule": "stable"},
-    "muon-.02-warm": {**MUON, "lr": .02, "warmup": 400},
+    "muon-.02": {**MUON, "lr": 0.02},
+    "adam-.002": {**ADAM, "lr": 0.002},
+    "muon-.01": {**MUON, "lr": 0.01},
+    "muon-.04": {**MUON, "lr": 0.04},
+    "muon-.005": {**MUON, "lr": 0.005},
+    "muon-.02-stable": {**MUON, "lr": 0.02, "schedule": "stable"},
+    "muon-.02-warm": {**MUON, "lr": 0.02, "warmup": 400},
 }
 SCREEN_STEPS, SCREEN_SEEDS = 2000, (100, 101)  # not those of any evaluated run
 
@@ -38,7 +51,7 @@ def paper(model: str, precision: str, steps: int = 100_000) -> Job:
 def packaged(steps: int = 30_000) -> list[Job]:
     "The models that come with the package"
     kinds = (("sae-12", "shapes3d-twin"), ("ae", "shapes3d-twin"), ("btcvae", "shapes3d-twin"), ("tripod", "shapes3d-twin"), ("sae-12", "dsprites-twin"))  # fmt: skip
-    options = {"steps": steps, "lr": .01, "checkpoint_every": 5000}
+    options = {"steps": steps, "lr": 0.01, "checkpoint_every": 5000}
     marks = (2000, 5000, 10_000, 20_000)
     return [Job(m, d, 64, options=options, marks=marks, codes=10_000, keep=True) for m, d in kinds]
 
@@ -49,7 +62,9 @@ def curves(steps: int = 6000) -> list[Job]:
     models = ("sae-12", "ae", "adaae-12", "vae", "vlae-12")
     options = {"steps": steps}
     return [
-        Job(m, seed=s, options=options, marks=marks, codes=5000, published=True, label=f"{m}-{s}") for s in range(5) for m in models
+        Job(m, seed=s, options=options, marks=marks, codes=5000, published=True, label=f"{m}-{s}")
+        for s in range(5)
+        for m in models
     ]
 
 
@@ -60,11 +75,18 @@ def changes() -> list[Job]:
         Job(m, seed=100, options={"steps": SCREEN_STEPS, **trial}, terms=terms, label=f"{m}-{how}-{weights}")
         for m, name in kinds.items()
         for how, trial in (("adam", TRIALS["adam-.002"]), ("muon", TRIALS["muon-.02"]))
-        for weights, terms in (("papers", {"bernoulli": 1., name: MODELS[m]["terms"][name]}), ("scaled", None))
+        for weights, terms in (
+            ("papers", {"bernoulli": 1.0, name: MODELS[m]["terms"][name]}),
+            ("scaled", None),
+        )
     ]
 
 
 def arm(steps: int = 1500) -> list[Job]:
     "Four models on the arm, three seeds"
     models = ("sae-12", "ae", "vae", "btcvae")
-    return [Job(m, "mpi3d-twin", seed=s, options={"steps": steps}, codes=5000, label=f"{m}-{s}") for s in range(3) for m in models]
+    return [
+        Job(m, "mpi3d-twin", seed=s, options={"steps": steps}, codes=5000, label=f"{m}-{s}")
+        for s in range(3)
+        for m in models
+    ]

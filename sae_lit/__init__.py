@@ -3,23 +3,58 @@ __version__ = "0.0.1"
 from importlib import import_module as _import
 from typing import TYPE_CHECKING as _EDITOR
 
-_HOME = {"load_data": "data.catalog", "list_data": "data.catalog", "build": "models.zoo", "list_models": "models.zoo", "load_model": "models.zoo", "list_pretrained": "models.pretrained",
-         "fit": "training.fit", "encode": "models.codes", "HybridSampler": "sampling.hybrid", "traverse": "sampling.traversal",
-         "explore": "sampling.explorer", "evaluate": "metrics.evaluation", "disentanglement": "metrics.disentanglement",
-         "fidelity": "metrics.fidelity", "extrapolate": "training.extrapolation", "run_study": "studies.runner",
-         "perturb": "alignment.perturb", "choose": "alignment.choose", "uniform_noise": "alignment.controls", "random_signs": "alignment.controls"}
-_ROOMS = ["data", "nets", "objectives", "models", "training", "sampling", "metrics", "alignment", "studies", "plots", "report"]
+_HOME = {
+    "load_data": "data.catalog",
+    "list_data": "data.catalog",
+    "build": "models.zoo",
+    "list_models": "models.zoo",
+    "load_model": "models.zoo",
+    "list_pretrained": "models.pretrained",
+    "fit": "training.fit",
+    "encode": "models.codes",
+    "HybridSampler": "sampling.hybrid",
+    "traverse": "sampling.traversal",
+    "explore": "sampling.explorer",
+    "evaluate": "metrics.evaluation",
+    "disentanglement": "metrics.disentanglement",
+    "fidelity": "metrics.fidelity",
+    "extrapolate": "training.extrapolation",
+    "run_study": "studies.runner",
+    "perturb": "alignment.perturb",
+    "choose": "alignment.choose",
+    "uniform_noise": "alignment.controls",
+    "random_signs": "alignment.controls",
+}
+_ROOMS = [
+    "data",
+    "nets",
+    "objectives",
+    "models",
+    "training",
+    "sampling",
+    "metrics",
+    "alignment",
+    "studies",
+    "plots",
+    "report",
+]
 __all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> object:
     "Load a name when it is first used, so that `import sae_lit` and `sae-lit --help` do not wait for PyTorch (PEP 562)."
-    if name not in _HOME and name not in _ROOMS: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = _import(f"{__name__}.{name}") if name in _ROOMS else getattr(_import(f"{__name__}.{_HOME[name]}"), name)
+    if name not in _HOME and name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = (
+        _import(f"{__name__}.{name}")
+        if name in _ROOMS
+        else getattr(_import(f"{__name__}.{_HOME[name]}"), name)
+    )
     return globals().setdefault(name, value)
 
 
-def __dir__() -> list[str]: return sorted({*globals(), *_HOME, *_ROOMS})
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, *_ROOMS})
 
 
 if _EDITOR:  # for completion in editors

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Callable, Iterator
+from collections.abc import Callable, Iterator
 from unittest import mock
 
 # %% ../nbs/D3_bench.ipynb #097c8303
@@ -71,10 +71,12 @@ def interleave(
     times, shuffle = {name: [] for name in candidates}, np.random.default_rng(0).permutation
     for r in range(-warmup, repeats):
         for name in shuffle(list(candidates)).tolist():
-            if name in before: before[name]()
+            if name in before:
+                before[name]()
             wall, cpu = time.perf_counter(), time.process_time()
             candidates[name]()
-            if r >= 0: times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+            if r >= 0:
+                times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     return {name: np.array(t) for name, t in times.items()}
 
 # %% ../nbs/D3_bench.ipynb #be4ca2b6
@@ -84,19 +86,30 @@ def ratios(
     pictures: dict[str, int] = {},  # pictures that a call handles; all the same where not given
 ) -> list[dict]:  # one row a candidate
     "Median time, and median and quartiles of the time divided by the reference's of the same round, per picture"
-    if reference not in times: raise ValueError(f"reference {reference!r} was not timed; timed were {', '.join(times)}")
+    if reference not in times:
+        raise ValueError(f"reference {reference!r} was not timed; timed were {', '.join(times)}")
     per = {name: t / pictures.get(name, 1) for name, t in times.items()}
     rows = []
     for name, t in per.items():
         wall, cpu = (t / np.maximum(per[reference], 1e-9)).T
-        low, middle, high = np.quantile(wall, (.25, .5, .75))
-        rows.append({"what": name, "ms": 1e3 * np.median(times[name][:, 0]), "ratio": middle, "low": low, "high": high, "cpu ratio": np.median(cpu)})
+        low, middle, high = np.quantile(wall, (0.25, 0.5, 0.75))
+        rows.append(
+            {
+                "what": name,
+                "ms": 1e3 * np.median(times[name][:, 0]),
+                "ratio": middle,
+                "low": low,
+                "high": high,
+                "cpu ratio": np.median(cpu),
+            }
+        )
     return rows
 
 # %% ../nbs/D3_bench.ipynb #e64f2e15
 @dataclass
 class Table:
     "The outcome of a benchmark; `print` it"
+
     name: str
     claim: str  # what is compared, and the aim
     rows: list[dict]
@@ -105,23 +118,35 @@ class Table:
     def __str__(self) -> str:
         shown = [{k: v if isinstance(v, str) else f"{v:.4g}" for k, v in row.items()} for row in self.rows]
         widths = {k: max(len(k), *(len(row[k]) for row in shown)) for k in shown[0]}
-        line = lambda row: "  ".join(f"{row[k]:<{w}}" if k == "what" else f"{row[k]:>{w}}" for k, w in widths.items())
+        line = lambda row: "  ".join(
+            f"{row[k]:<{w}}" if k == "what" else f"{row[k]:>{w}}" for k, w in widths.items()
+        )
         facts = [f"  {k}: {v:.4g}" if isinstance(v, float) else f"  {k}: {v}" for k, v in self.facts.items()]
-        return "\n".join([f"{self.name}: {self.claim}", line({k: k for k in widths}), *map(line, shown), *facts])
+        return "\n".join(
+            [f"{self.name}: {self.claim}", line({k: k for k in widths}), *map(line, shown), *facts]
+        )
 
 # %% ../nbs/D3_bench.ipynb #4ac71303
 def circumstances() -> dict:
     "What a reader has to know to judge a time"
     load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    return {"threads": torch.get_num_threads(), "load": load, "torch": torch.__version__, "python": platform.python_version()}
+    return {
+        "threads": torch.get_num_threads(),
+        "load": load,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
     "PyTorch's thread count within the block"
     old = torch.get_num_threads()
     torch.set_num_threads(number)
-    try: yield
-    finally: torch.set_num_threads(old)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(old)
 
 # %% ../nbs/D3_bench.ipynb #debb1620
 def batch_for(
@@ -132,6 +157,7 @@ def batch_for(
     index = torch.randint(len(data), (size,), generator=torch.Generator().manual_seed(0))
     return place(data.images(index), torch.device("cpu"))
 
+
 def stepper(
     model: nn.Module,  # with `loss(x) -> (total, terms)`
     x: Tensor,  # one batch
@@ -141,21 +167,28 @@ def stepper(
 ) -> Callable[[], float]:  # one training step; returns the loss before it
     "Forward, backward, Adam"
     adam = torch.optim.Adam(model.parameters(), 2e-3, fused=fused or None)
+
     def step() -> float:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16): total, _ = (loss or model.loss)(x)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            total, _ = (loss or model.loss)(x)
         adam.zero_grad()
         total.backward()
         adam.step()
         return total.item()
+
     return step
 
 # %% ../nbs/D3_bench.ipynb #08b32cd0
 class PlainSAE(nn.Module):
     "The desk SAE with the same weights as `model`, from PyTorch's layers only"
+
     def __init__(self, model: Autoencoder):
         super().__init__()
         old, stack = model.decoder, model.decoder.blocks
-        self.encoder, self.constant = _plain_encoder(model.encoder), nn.Parameter(old.constant.detach().clone())
+        self.encoder, self.constant = (
+            _plain_encoder(model.encoder),
+            nn.Parameter(old.constant.detach().clone()),
+        )
         self.mlps = nn.ModuleList(_plain_mlp(old.transforms.mlps, i) for i in range(len(model.groups)))
         self.convs = nn.ModuleList(copy.deepcopy(b.conv) for b in stack)
         self.norms = nn.ModuleList(copy.deepcopy(b.norm) for b in stack[:-1])
@@ -166,18 +199,26 @@ class PlainSAE(nn.Module):
         z = self.encoder(x)
         x = self.constant.expand(len(z), *self.constant.shape)
         for i, (conv, up) in enumerate(zip(self.convs, self.ups)):
-            beta, log_alpha = self.mlps[i](z[:, i:i + 1])[:, :, None, None].chunk(2, 1)
+            beta, log_alpha = self.mlps[i](z[:, i : i + 1])[:, :, None, None].chunk(2, 1)
             x = x * log_alpha.exp() + beta
-            if up: x = F.interpolate(x, scale_factor=2, mode="bilinear")
+            if up:
+                x = F.interpolate(x, scale_factor=2, mode="bilinear")
             x = conv(x)
-            if i < len(self.norms): x = F.mish(F.group_norm(x, 8, self.norms[i].weight, self.norms[i].bias))
+            if i < len(self.norms):
+                x = F.mish(F.group_norm(x, 8, self.norms[i].weight, self.norms[i].bias))
         return x
 
 # %% ../nbs/D3_bench.ipynb #61deaa3e
 def _plain_encoder(encoder: nn.Module) -> nn.Sequential:
-    layers = [layer for m in encoder.modules() if isinstance(m, (nn.Conv2d, nn.Linear)) for layer in (copy.deepcopy(m), nn.Mish())]
+    layers = [
+        layer
+        for m in encoder.modules()
+        if isinstance(m, (nn.Conv2d, nn.Linear))
+        for layer in (copy.deepcopy(m), nn.Mish())
+    ]
     dense = next(i for i, m in enumerate(layers) if isinstance(m, nn.Linear))
     return nn.Sequential(*layers[:dense], nn.Flatten(), *layers[dense:-1])
+
 
 @patch
 def loss(self: PlainSAE, x: Tensor) -> tuple[Tensor, dict]:
@@ -190,15 +231,20 @@ def _plain_mlp(batched: blocks.BatchedMLP, i: int) -> nn.Sequential:
     layers = []
     for w, b in zip(batched.weights, batched.biases):
         linear = nn.Linear(*w.shape[1:])
-        linear.weight.copy_(w[i].T); linear.bias.copy_(b[i, 0])
+        linear.weight.copy_(w[i].T)
+        linear.bias.copy_(b[i, 0])
         layers += [linear, nn.Mish()]
     return nn.Sequential(*layers[:-1])
 
+
 class SeparateMLPs(nn.Module):
     "The transforms of a decoder, one MLP after the other"
+
     def __init__(self, transforms: nn.Module):
         super().__init__()
-        self.mlps = nn.ModuleList(_plain_mlp(transforms.mlps, i) for i in range(len(transforms.mlps.weights[0])))
+        self.mlps = nn.ModuleList(
+            _plain_mlp(transforms.mlps, i) for i in range(len(transforms.mlps.weights[0]))
+        )
 
     def affine(self, u: Tensor) -> tuple[Tensor, Tensor]:
         beta, log_alpha = torch.stack([mlp(v) for mlp, v in zip(self.mlps, u)]).chunk(2, -1)
@@ -215,13 +261,21 @@ def variants(
     separate = model()
     separate.decoder.transforms = SeparateMLPs(separate.decoder.transforms)
     torch_mish = stepper(model(), x)
+
     def with_torch_mish() -> float:
-        with mock.patch.object(blocks, "mish", F.mish): return torch_mish()
+        with mock.patch.object(blocks, "mish", F.mish):
+            return torch_mish()
+
     plain = PlainSAE(model())
-    return {"library": stepper(model(), x), "plain": stepper(plain, x.contiguous(), fused=False),
+    return {
+        "library": stepper(model(), x),
+        "plain": stepper(plain, x.contiguous(), fused=False),
         "plain, channels last": stepper(place(PlainSAE(model()), x.device), x, fused=False),
         "contiguous layout": stepper(model().to(memory_format=torch.contiguous_format), x.contiguous()),
-        "separate MLPs": stepper(separate, x), "F.mish": with_torch_mish, "Adam not fused": stepper(model(), x, fused=False)}
+        "separate MLPs": stepper(separate, x),
+        "F.mish": with_torch_mish,
+        "Adam not fused": stepper(model(), x, fused=False),
+    }
 
 # %% ../nbs/D3_bench.ipynb #8e14b1b1
 def agree(
@@ -234,7 +288,10 @@ def agree(
     first = next(iter(losses.values()))
     off = {name: float(np.abs(v / first - 1).max()) for name, v in losses.items()}
     for name, value in off.items():
-        if not value < tolerance: raise ValueError(f"{name}: loss differs by {value:.1e} of its value within {updates} updates, expected less than {tolerance:.0e}")
+        if not value < tolerance:
+            raise ValueError(
+                f"{name}: loss differs by {value:.1e} of its value within {updates} updates, expected less than {tolerance:.0e}"
+            )
     return off
 
 # %% ../nbs/D3_bench.ipynb #15e1da4d
@@ -252,6 +309,7 @@ def fit_step(
     trainer, done = Trainer(model, data, None, recipe, accelerator_for("cpu", "no")), iter(range(never))
     return lambda: trainer.step(next(done))
 
+
 def share_outside(
     step: Callable[[], object],
     repeats: int = 5,
@@ -259,8 +317,10 @@ def share_outside(
     "The part of a step's operator time that is not spent in convolutions, by PyTorch's profiler"
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler's own messages
     from torch.profiler import ProfilerActivity, profile
+
     with profile(activities=[ProfilerActivity.CPU]) as prof:
-        for _ in range(repeats): step()
+        for _ in range(repeats):
+            step()
     times = [(e.key, e.self_cpu_time_total) for e in prof.key_averages()]
     return 1 - sum(t for key, t in times if "conv" in key.lower()) / sum(t for _, t in times)
 
@@ -276,19 +336,41 @@ def bench_step(
         off = agree(steps)
         x, half, double = (batch_for(data, n) for n in (batch_size, batch_size // 2, 2 * batch_size))
         model = lambda: place(build("sae-12", data.image_shape, preset="desk"), x.device)
-        steps |= {"bf16 autocast": stepper(model(), x, bf16=True), "fit, with batch": fit_step(data, batch_size),
-                  "half the batch, per picture": stepper(model(), half), "twice the batch, per picture": stepper(model(), double)}
+        steps |= {
+            "bf16 autocast": stepper(model(), x, bf16=True),
+            "fit, with batch": fit_step(data, batch_size),
+            "half the batch, per picture": stepper(model(), half),
+            "twice the batch, per picture": stepper(model(), double),
+        }
         times = interleave(steps, repeats)
-        sizes = {name: {"half": batch_size // 2, "twice": 2 * batch_size}.get(name.split()[0], batch_size) for name in steps}
-        facts = {"share outside convolutions": share_outside(steps["library"]), "largest loss difference": max(off.values()), **circumstances()}
+        sizes = {
+            name: {"half": batch_size // 2, "twice": 2 * batch_size}.get(name.split()[0], batch_size)
+            for name in steps
+        }
+        facts = {
+            "share outside convolutions": share_outside(steps["library"]),
+            "largest loss difference": max(off.values()),
+            **circumstances(),
+        }
         two = _on_two(steps["library"], repeats)
-    return Table("step", "time of one desk SAE-12 step relative to the library's; aim: plain >= 1.5", ratios(times, "library", sizes) + [two], facts)
+    return Table(
+        "step",
+        "time of one desk SAE-12 step relative to the library's; aim: plain >= 1.5",
+        ratios(times, "library", sizes) + [two],
+        facts,
+    )
+
 
 def _on_two(step: Callable, repeats: int) -> dict:
     "A row for two threads; apart from the others, because idle threads go on spinning for a while and would disturb them"
+
     def two_threads() -> None:
-        with threads(2): step()
-    return ratios(interleave({"one": step, "2 threads": two_threads}, max(1, repeats // 4), warmup=1), "one")[1]
+        with threads(2):
+            step()
+
+    return ratios(interleave({"one": step, "2 threads": two_threads}, max(1, repeats // 4), warmup=1), "one")[
+        1
+    ]
 
 # %% ../nbs/D3_bench.ipynb #ff43b4d4
 def bench_compile(
@@ -301,7 +383,10 @@ def bench_compile(
         data = load_data("shapes3d-twin", resolution=32)
         x = batch_for(data, batch_size)
         first, second = (place(build("sae-12", data.image_shape, preset="desk"), x.device) for _ in range(2))
-        steps = {"library": stepper(first, x), "compiled": stepper(second, x, loss=torch.compile(second.loss, backend=backend))}
+        steps = {
+            "library": stepper(first, x),
+            "compiled": stepper(second, x, loss=torch.compile(second.loss, backend=backend)),
+        }
         start = time.perf_counter()
         steps["compiled"]()
         facts = {"compilation, seconds": time.perf_counter() - start}
@@ -323,11 +408,18 @@ def bench_render(
         for name in ("shapes3d-twin", "dsprites-twin"):
             for resolution in resolutions:
                 data = load_data(name, resolution=resolution)
-                step = stepper(place(build("sae-12", data.image_shape, preset="desk"), torch.device("cpu")), batch_for(data, batch_size))
-                times = interleave({"step": step, f"{name} {resolution}": lambda: batch_for(data, batch_size)}, repeats)
+                step = stepper(
+                    place(build("sae-12", data.image_shape, preset="desk"), torch.device("cpu")),
+                    batch_for(data, batch_size),
+                )
+                times = interleave(
+                    {"step": step, f"{name} {resolution}": lambda: batch_for(data, batch_size)}, repeats
+                )
                 rows.append(ratios(times, "step")[1])
         facts = circumstances()
-    return Table("render", "time to render a batch relative to a desk SAE-12 step; aim: below .05", rows, facts)
+    return Table(
+        "render", "time to render a batch relative to a desk SAE-12 step; aim: below .05", rows, facts
+    )
 
 # %% ../nbs/D3_bench.ipynb #4057798a
 def naive_batch(
@@ -336,13 +428,20 @@ def naive_batch(
 ) -> Tensor:  # pictures `[N, 3, H, W]`
     "A random batch by h5py's fancy indexing"
     rows, where = np.unique(index, return_inverse=True)
-    with h5py.File(path) as f: pictures = f["images"][rows]
+    with h5py.File(path) as f:
+        pictures = f["images"][rows]
     return torch.from_numpy(pictures[where]).permute(0, 3, 1, 2).float().div(255)
+
 
 @contextmanager
 def sandbox() -> Iterator[Path]:
     "An empty folder that is also the cache, for the length of the block"
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"SAE_LIT_CACHE": str(Path(folder) / "cache")}): yield Path(folder)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, {"SAE_LIT_CACHE": str(Path(folder) / "cache")}),
+    ):
+        yield Path(folder)
+
 
 def forget(
     folder: Path,
@@ -352,14 +451,16 @@ def forget(
         if path.is_file():
             with open(path, "rb") as f:
                 os.fsync(f.fileno())
-                if hasattr(os, "posix_fadvise"): os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                if hasattr(os, "posix_fadvise"):
+                    os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 # %% ../nbs/D3_bench.ipynb #fcf5b0a4
 def bench_hdf5(
     repeats: int = 7,
     pictures: int = 20_000,  # in the file
     batch_size: int = 32,
-    chunks: tuple | bool = True,  # HDF5 blocks; True leaves them to h5py, which is how the published file was written
+    chunks: tuple
+    | bool = True,  # HDF5 blocks; True leaves them to h5py, which is how the published file was written
 ) -> Table:
     "Random batches: our reader against naive h5py on the same file"
     with threads(1), sandbox() as folder:
@@ -371,14 +472,39 @@ def bench_hdf5(
         load = time.perf_counter() - start
         index = np.random.default_rng(0).integers(0, pictures, (100, batch_size))
         turns = iter(np.resize(index, (10**5, batch_size)))
-        naive, ours, held = (lambda: naive_batch(path, next(turns))), (lambda: stream.images(next(turns))), (lambda: memory.images(next(turns)))
-        assert torch.equal(naive_batch(path, index[0]), stream.images(index[0])) and torch.equal(stream.images(index[0]), memory.images(index[0]))
-        runs = {"streaming": ours, "in memory": held, "naive h5py": naive, "streaming, cold": ours, "naive h5py, cold": naive}
-        times = interleave(runs, repeats, warmup=1, before={name: lambda: forget(folder) for name in runs if "cold" in name})
-        with h5py.File(path) as f: facts = {"pictures": pictures, "blocks": str(f["images"].chunks), "unpacking once, seconds": unpack, "loading, seconds": load}
+        naive, ours, held = (
+            (lambda: naive_batch(path, next(turns))),
+            (lambda: stream.images(next(turns))),
+            (lambda: memory.images(next(turns))),
+        )
+        assert torch.equal(naive_batch(path, index[0]), stream.images(index[0])) and torch.equal(
+            stream.images(index[0]), memory.images(index[0])
+        )
+        runs = {
+            "streaming": ours,
+            "in memory": held,
+            "naive h5py": naive,
+            "streaming, cold": ours,
+            "naive h5py, cold": naive,
+        }
+        times = interleave(
+            runs, repeats, warmup=1, before={name: lambda: forget(folder) for name in runs if "cold" in name}
+        )
+        with h5py.File(path) as f:
+            facts = {
+                "pictures": pictures,
+                "blocks": str(f["images"].chunks),
+                "unpacking once, seconds": unpack,
+                "loading, seconds": load,
+            }
     rows = ratios(times, "streaming")
     facts["unpacking, in naive batches"] = 1e3 * unpack / rows[2]["ms"]
-    return Table("hdf5", "time of a random batch relative to streaming; aim: naive >= 10", rows, facts | circumstances())
+    return Table(
+        "hdf5",
+        "time of a random batch relative to streaming; aim: naive >= 10",
+        rows,
+        facts | circumstances(),
+    )
 
 # %% ../nbs/D3_bench.ipynb #d695b11b
 def bench_hdf5_by_picture(
@@ -396,10 +522,23 @@ def training_speed(
 ) -> float:  # images a second, of all processes together
     "Speed of `fit` on the desk SAE-12"
     data, marks = load_data("shapes3d-twin", resolution=32), {}
-    def mark(run, step: int) -> None: marks[step] = time.perf_counter()
+
+    def mark(run, step: int) -> None:
+        marks[step] = time.perf_counter()
+
     model = build("sae-12", data.image_shape, preset="desk")
-    fit(model, data, steps=steps + warmup, batch_size=32, seed=0, evaluate_every=0, device="cpu", callbacks=(mark,))
+    fit(
+        model,
+        data,
+        steps=steps + warmup,
+        batch_size=32,
+        seed=0,
+        evaluate_every=0,
+        device="cpu",
+        callbacks=(mark,),
+    )
     return 32 * steps / (marks[steps + warmup] - marks[warmup])
+
 
 _WORKER = """
 import os, sys
@@ -421,30 +560,75 @@ def launch(
     with tempfile.TemporaryDirectory() as folder:
         worker = Path(folder) / "worker.py"
         worker.write_text(_WORKER)
-        launcher = [] if processes == 1 else ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes), "--num_machines", "1",
-            "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", str(threads), "--main_process_port", "0"]
+        launcher = (
+            []
+            if processes == 1
+            else [
+                "-m",
+                "accelerate.commands.launch",
+                "--cpu",
+                "--num_processes",
+                str(processes),
+                "--num_machines",
+                "1",
+                "--mixed_precision",
+                "no",
+                "--dynamo_backend",
+                "no",
+                "--num_cpu_threads_per_process",
+                str(threads),
+                "--main_process_port",
+                "0",
+            ]
+        )
         env = os.environ | {"OMP_NUM_THREADS": str(threads), "IN_TEST": "1"} | settings
-        done = subprocess.run([sys.executable, *launcher, str(worker), str(steps), str(threads)], env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, *launcher, str(worker), str(steps), str(threads)],
+            env=env,
+            capture_output=True,
+            text=True,
+        )
     found = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("speed ")]
-    if len(found) != 1: raise RuntimeError(f"training in {processes} processes with {threads} threads failed:\n{done.stderr[-2000:]}")
+    if len(found) != 1:
+        raise RuntimeError(
+            f"training in {processes} processes with {threads} threads failed:\n{done.stderr[-2000:]}"
+        )
     return float(found[0])
 
 # %% ../nbs/D3_bench.ipynb #af2a35b7
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}  # glibc keeps freed memory
+KEEP_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+}  # glibc keeps freed memory
+
 
 def bench_processes(
     repeats: int = 3,
     steps: int = 20,
 ) -> Table:
     "Training speed by number of processes and threads"
-    runs = {"1 process, 1 thread": (1, 1, steps), "1 process, 2 threads": (1, 2, steps), "2 processes, 1 thread": (2, 1, steps),
-            "1 process, 1 thread, freed memory kept": (1, 1, steps, KEEP_MEMORY)}
+    runs = {
+        "1 process, 1 thread": (1, 1, steps),
+        "1 process, 2 threads": (1, 2, steps),
+        "2 processes, 1 thread": (2, 1, steps),
+        "1 process, 1 thread, freed memory kept": (1, 1, steps, KEEP_MEMORY),
+    }
     speeds = {name: [] for name in runs}
     for _ in range(repeats):
-        for name, args in runs.items(): speeds[name].append(launch(*args))
+        for name, args in runs.items():
+            speeds[name].append(launch(*args))
     first = next(iter(runs))
-    rows = [{"what": name, "images/s": statistics.median(v), **_spread(np.array(v) / np.array(speeds[first]))} for name, v in speeds.items()]
-    return Table("processes", "images a second relative to one process with one thread", rows, {**circumstances(), "threads": "as stated"})
+    rows = [
+        {"what": name, "images/s": statistics.median(v), **_spread(np.array(v) / np.array(speeds[first]))}
+        for name, v in speeds.items()
+    ]
+    return Table(
+        "processes",
+        "images a second relative to one process with one thread",
+        rows,
+        {**circumstances(), "threads": "as stated"},
+    )
+
 
 def _spread(ratio: np.ndarray) -> dict:
     return {"ratio": float(np.median(ratio)), "low": float(ratio.min()), "high": float(ratio.max())}
@@ -455,6 +639,7 @@ def held_bytes(
 ) -> int:
     "Bytes of all tensors that a data set holds"
     return sum(v.nbytes for v in vars(data).values() if torch.is_tensor(v))
+
 
 _STREAM = """
 import resource, sys
@@ -471,26 +656,46 @@ for index in np.random.default_rng(0).integers(0, len(data), (200, 32)): data.im
 print("peak", start, peak())
 """
 
+
 def streaming_peak(
     path: Path,  # a 3D-Shapes file
 ) -> tuple[float, float]:  # MB: after the imports, and at the end
     "Peak memory of a program that opens the file, unpacking it, and reads 200 random batches"
-    done = subprocess.run([sys.executable, "-c", _STREAM, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _STREAM, str(path)], capture_output=True, text=True, check=True
+    )
     before, after = map(int, done.stdout.split()[-2:])
     return before / 1e6, after / 1e6
 
 # %% ../nbs/D3_bench.ipynb #14b00d8b
 def bench_memory(
     pictures: int = 30_000,  # in the HDF5 file
-    chunks: tuple = (15_000, 4, 4, 1),  # HDF5 blocks; these are h5py's choice for all 480,000 pictures, and decide what unpacking takes
+    chunks: tuple = (
+        15_000,
+        4,
+        4,
+        1,
+    ),  # HDF5 blocks; these are h5py's choice for all 480,000 pictures, and decide what unpacking takes
 ) -> Table:
     "What the twins hold, and what streaming a file takes"
-    rows = [{"what": f"{name} {r}", "MB": held_bytes(load_data(name, resolution=r)) / 1e6} for name in ("shapes3d-twin", "dsprites-twin") for r in (32, 64)]
+    rows = [
+        {"what": f"{name} {r}", "MB": held_bytes(load_data(name, resolution=r)) / 1e6}
+        for name in ("shapes3d-twin", "dsprites-twin")
+        for r in (32, 64)
+    ]
     with sandbox() as folder:
         path = Shapes3DTwin(64).write(folder / "3dshapes.h5", pictures, chunks)
         before, after = streaming_peak(path)
-        rows += [{"what": "a program after its imports, peak", "MB": before}, {"what": "the same, streaming from HDF5, peak", "MB": after}]
-    return Table("memory", "megabytes; aims: twin at 64 below 100, streaming below 1000", rows, {"pictures in the file": pictures})
+        rows += [
+            {"what": "a program after its imports, peak", "MB": before},
+            {"what": "the same, streaming from HDF5, peak", "MB": after},
+        ]
+    return Table(
+        "memory",
+        "megabytes; aims: twin at 64 below 100, streaming below 1000",
+        rows,
+        {"pictures in the file": pictures},
+    )
 
 # %% ../nbs/D3_bench.ipynb #9cb7b399
 def made_up_codes(
@@ -500,25 +705,29 @@ def made_up_codes(
     "Noisy codes of factors with the sizes of 3D-Shapes"
     rng = np.random.default_rng(seed)
     factors = np.stack([rng.integers(0, k, n) for k in (10, 10, 10, 8, 4, 15)], 1)
-    mixing = np.kron(np.eye(6), [1., .3]) * rng.uniform(.5, 1, (6, 12))
+    mixing = np.kron(np.eye(6), [1.0, 0.3]) * rng.uniform(0.5, 1, (6, 12))
     return (factors @ mixing + rng.normal(size=(n, 12))).astype(np.float32), factors
 
 # %% ../nbs/D3_bench.ipynb #7caba1d9
 def information_by_loop(codes: np.ndarray, factors: np.ndarray) -> np.ndarray:  # nats `[D, F]`
     "scikit-learn's mutual information of every pair, from histograms of 20 bins"
     from sklearn.metrics import mutual_info_score
+
     bins = [np.digitize(z, np.histogram(z, 20)[1][:-1]) for z in codes.T]
     return np.array([[mutual_info_score(v, b) for v in factors.T] for b in bins])
+
 
 def mig_by_loop(codes: np.ndarray, factors: np.ndarray) -> float:
     "Mutual information gap (Chen et al. 2018)"
     from sklearn.metrics import mutual_info_score
+
     ranked = np.sort(information_by_loop(codes, factors), axis=0)[::-1]
     return float(np.mean((ranked[0] - ranked[1]) / [mutual_info_score(v, v) for v in factors.T]))
 
+
 def modularity_by_loop(codes: np.ndarray, factors: np.ndarray) -> float:
     "Modularity (Ridgeway and Mozer 2018) of latents that know something"
-    squares = information_by_loop(codes, factors)**2
+    squares = information_by_loop(codes, factors) ** 2
     best = squares.max(1)
     return float(np.mean(1 - (squares.sum(1) - best) / (best * (factors.shape[1] - 1))))
 
@@ -526,28 +735,48 @@ def modularity_by_loop(codes: np.ndarray, factors: np.ndarray) -> float:
 def sap_by_loop(codes: np.ndarray, factors: np.ndarray, test: tuple[np.ndarray, np.ndarray]) -> float:
     "SAP (Kumar et al. 2018): one linear support vector machine for each latent and factor"
     from sklearn.svm import LinearSVC
-    def accuracy(z, v, tz, tv): return (LinearSVC(C=.01, class_weight="balanced").fit(z, v).predict(tz) == tv).mean()
-    table = [[accuracy(codes[:, [d]], factors[:, f], test[0][:, [d]], test[1][:, f]) for f in range(factors.shape[1])] for d in range(codes.shape[1])]
+
+    def accuracy(z, v, tz, tv):
+        return (LinearSVC(C=0.01, class_weight="balanced").fit(z, v).predict(tz) == tv).mean()
+
+    table = [
+        [
+            accuracy(codes[:, [d]], factors[:, f], test[0][:, [d]], test[1][:, f])
+            for f in range(factors.shape[1])
+        ]
+        for d in range(codes.shape[1])
+    ]
     ranked = np.sort(table, axis=0)[::-1]
     return float((ranked[0] - ranked[1]).mean())
 
 # %% ../nbs/D3_bench.ipynb #1eaae538
-def factor_vae_by_loop(encode: Callable, space: FactorSpace, votes: int, rng: torch.Generator) -> np.ndarray:  # `[D, F]`
+def factor_vae_by_loop(
+    encode: Callable, space: FactorSpace, votes: int, rng: torch.Generator
+) -> np.ndarray:  # `[D, F]`
     "Votes of Kim and Mnih (2018): the latent that varies least while a factor is held"
     scale, table = encode(space.to_index(space.sample(10_000, 0))).var(0), None
     for _ in range(votes):
-        f, rows = int(torch.randint(len(space.sizes), (1,), generator=rng)), space.to_factors(torch.randint(len(space), (64,), generator=rng))
+        f, rows = (
+            int(torch.randint(len(space.sizes), (1,), generator=rng)),
+            space.to_factors(torch.randint(len(space), (64,), generator=rng)),
+        )
         rows[:, f] = rows[0, f]
         codes = encode(space.to_index(rows))
         table = np.zeros((codes.shape[1], len(space.sizes)), int) if table is None else table
         table[int((codes.var(0) / scale).argmin()), f] += 1
     return table
 
-def beta_vae_by_loop(encode: Callable, space: FactorSpace, examples: int, rng: torch.Generator) -> np.ndarray:  # `[examples, D]`
+
+def beta_vae_by_loop(
+    encode: Callable, space: FactorSpace, examples: int, rng: torch.Generator
+) -> np.ndarray:  # `[examples, D]`
     "Features of Higgins et al. (2017): mean distances of pairs that share a factor"
     features = []
     for _ in range(examples):
-        f, a, b = int(torch.randint(len(space.sizes), (1,), generator=rng)), *(space.to_factors(torch.randint(len(space), (64,), generator=rng)) for _ in range(2))
+        f, a, b = (
+            int(torch.randint(len(space.sizes), (1,), generator=rng)),
+            *(space.to_factors(torch.randint(len(space), (64,), generator=rng)) for _ in range(2)),
+        )
         b[:, f] = a[:, f]
         features.append((encode(space.to_index(a)) - encode(space.to_index(b))).abs().mean(0))
     return torch.stack(features).numpy()
@@ -561,17 +790,29 @@ def vote_candidates(
     twin = load_data("shapes3d-twin", resolution=8)
     model = build("sae-12", twin.image_shape, preset="desk").eval()
     whole = FactorSpace(space.names, twin.factor_space.sizes)
+
     @torch.no_grad()
-    def encode(index: Tensor) -> Tensor: return model.encode(twin.images(whole.to_index(space.to_factors(index))))
+    def encode(index: Tensor) -> Tensor:
+        return model.encode(twin.images(whole.to_index(space.to_factors(index))))
+
     rng = torch.Generator()
-    return {"FactorVAE": lambda: factor_vae_score(encode, space, votes=votes, test_votes=votes // 2), "BetaVAE": lambda: beta_vae_score(encode, space, examples=votes, test_examples=votes // 2),
-            "FactorVAE, by loop": lambda: factor_vae_by_loop(encode, space, votes + votes // 2, rng), "BetaVAE, by loop": lambda: beta_vae_by_loop(encode, space, votes + votes // 2, rng)}
+    return {
+        "FactorVAE": lambda: factor_vae_score(encode, space, votes=votes, test_votes=votes // 2),
+        "BetaVAE": lambda: beta_vae_score(encode, space, examples=votes, test_examples=votes // 2),
+        "FactorVAE, by loop": lambda: factor_vae_by_loop(encode, space, votes + votes // 2, rng),
+        "BetaVAE, by loop": lambda: beta_vae_by_loop(encode, space, votes + votes // 2, rng),
+    }
 
 # %% ../nbs/D3_bench.ipynb #82ba1b50
 def encodings(votes: int = 15_000) -> dict[str, float]:
     "Pictures drawn for the published number of votes on 3D-Shapes' grid, divided by how many of them differ"
-    count = lambda drawn: drawn / len(torch.randint(480_000, (drawn,), generator=torch.Generator().manual_seed(0)).unique())
-    return {"FactorVAE on 480,000 pictures: drawn / encoded": count(64 * votes + 10_000), "BetaVAE on 480,000 pictures: drawn / encoded": count(128 * votes)}
+    count = lambda drawn: (
+        drawn / len(torch.randint(480_000, (drawn,), generator=torch.Generator().manual_seed(0)).unique())
+    )
+    return {
+        "FactorVAE on 480,000 pictures: drawn / encoded": count(64 * votes + 10_000),
+        "BetaVAE on 480,000 pictures: drawn / encoded": count(128 * votes),
+    }
 
 # %% ../nbs/D3_bench.ipynb #e714d3dc
 def bench_metrics(
@@ -582,17 +823,45 @@ def bench_metrics(
 ) -> Table:
     "Scores against plain loops of the same definition"
     codes, fresh, few = made_up_codes(samples), made_up_codes(samples // 2, 1), made_up_codes(trees)
-    space = FactorSpace(["floor hue", "wall hue", "object hue", "scale", "shape", "orientation"], [5, 5, 4, 4, 4, 3])
-    pairs = {"MIG": lambda: mig(*codes), "MIG, by loop": lambda: mig_by_loop(*codes), "modularity": lambda: modularity(*codes), "modularity, by loop": lambda: modularity_by_loop(*codes),
-             "SAP": lambda: sap(*codes, fresh), "SAP, by loop": lambda: sap_by_loop(*codes, fresh), **vote_candidates(votes, space),
-             "DCI on two cores": lambda: dci(*few, n_jobs=2), "DCI on two cores, on one": lambda: dci(*few)}
-    with threads(1): times = interleave(pairs, repeats, warmup=1)
-    rows = [row for name in pairs if "," in name for row in ratios({k: times[k] for k in (name.split(",")[0], name)}, name.split(",")[0])[1:]]
-    return Table("metrics", "time of the plain version relative to ours; aims: MIG, modularity, votes >= 20, SAP >= 10, DCI >= 1.8", rows,
-                 {"samples": samples, "votes": votes, "samples for DCI": trees, "grid of the votes": len(space)} | encodings() | circumstances())
+    space = FactorSpace(
+        ["floor hue", "wall hue", "object hue", "scale", "shape", "orientation"], [5, 5, 4, 4, 4, 3]
+    )
+    pairs = {
+        "MIG": lambda: mig(*codes),
+        "MIG, by loop": lambda: mig_by_loop(*codes),
+        "modularity": lambda: modularity(*codes),
+        "modularity, by loop": lambda: modularity_by_loop(*codes),
+        "SAP": lambda: sap(*codes, fresh),
+        "SAP, by loop": lambda: sap_by_loop(*codes, fresh),
+        **vote_candidates(votes, space),
+        "DCI on two cores": lambda: dci(*few, n_jobs=2),
+        "DCI on two cores, on one": lambda: dci(*few),
+    }
+    with threads(1):
+        times = interleave(pairs, repeats, warmup=1)
+    rows = [
+        row
+        for name in pairs
+        if "," in name
+        for row in ratios({k: times[k] for k in (name.split(",")[0], name)}, name.split(",")[0])[1:]
+    ]
+    return Table(
+        "metrics",
+        "time of the plain version relative to ours; aims: MIG, modularity, votes >= 20, SAP >= 10, DCI >= 1.8",
+        rows,
+        {"samples": samples, "votes": votes, "samples for DCI": trees, "grid of the votes": len(space)}
+        | encodings()
+        | circumstances(),
+    )
 
 # %% ../nbs/D3_bench.ipynb #3888c9c3
-LEGS = {"without legs": (0., 0., 1.), "KLM alone": (1e-4, 0., 1.), "all legs": (1e-4, 1e-2, 1.), "all legs, a quarter of the batch": (1e-4, 1e-2, .25)}  # weights and share
+LEGS = {
+    "without legs": (0.0, 0.0, 1.0),
+    "KLM alone": (1e-4, 0.0, 1.0),
+    "all legs": (1e-4, 1e-2, 1.0),
+    "all legs, a quarter of the batch": (1e-4, 1e-2, 0.25),
+}  # weights and share
+
 
 def bench_tripod(
     repeats: int = 12,
@@ -601,14 +870,32 @@ def bench_tripod(
     "What Tripod's legs cost in a training step"
     rows = []
     with threads(1):
-        for what, name, preset, size, batch in (("paper", "tripod", "paper", 64, max(2, batch_size // 4)), ("desk", "tripod", "desk", 32, batch_size), ("one a layer", "sae-12+tripod", "desk", 32, batch_size)):
+        for what, name, preset, size, batch in (
+            ("paper", "tripod", "paper", 64, max(2, batch_size // 4)),
+            ("desk", "tripod", "desk", 32, batch_size),
+            ("one a layer", "sae-12+tripod", "desk", 32, batch_size),
+        ):
             x = batch_for(load_data("shapes3d-twin", resolution=size), batch)
-            legged = lambda klm, nhp, share: build(name, x.shape[1:], preset=preset, terms={"klm": klm, "nhp": nhp}, options={"nhp": {"share": share}})
+            legged = lambda klm, nhp, share: build(
+                name,
+                x.shape[1:],
+                preset=preset,
+                terms={"klm": klm, "nhp": nhp},
+                options={"nhp": {"share": share}},
+            )
             steps = {leg: stepper(place(legged(*weights), x.device), x) for leg, weights in LEGS.items()}
-            if name == "tripod": steps["never had legs"] = stepper(place(build("fsq-ae", x.shape[1:], preset=preset), x.device), x)
+            if name == "tripod":
+                steps["never had legs"] = stepper(
+                    place(build("fsq-ae", x.shape[1:], preset=preset), x.device), x
+                )
             times = interleave(steps, repeats if preset == "desk" else max(1, repeats // 3), warmup=1)
             rows += [{**row, "what": f"{what}: {row['what']}"} for row in ratios(times, "without legs")]
-    return Table("tripod", "time of a training step relative to the one without legs; aims: all legs <= 2.0, a quarter <= 1.3", rows, circumstances())
+    return Table(
+        "tripod",
+        "time of a training step relative to the one without legs; aims: all legs <= 2.0, a quarter <= 1.3",
+        rows,
+        circumstances(),
+    )
 
 # %% ../nbs/D3_bench.ipynb #dd7cf71c
 def update_of(
@@ -626,6 +913,7 @@ def update_of(
             optimizer.step()
 
     return update
+
 
 def bench_optimizer(
     repeats: int = 20,
@@ -654,37 +942,58 @@ def bench_perturb(
     with threads(1):
         data = load_data("shapes3d-twin", resolution=32)
         s = data.factors(slice(None)).double().sum(1)
-        changed = perturb(data, s, .1)
+        changed = perturb(data, s, 0.1)
         index = torch.randint(len(data), (batch_size,), generator=torch.Generator().manual_seed(0))
         x = batch_for(data, batch_size)
-        candidates = {"desk SAE-12 step": stepper(place(build("sae-12", data.image_shape, preset="desk"), x.device), x)}
-        candidates |= {f"read {name}": lambda d=d: d.images(index) for name, d in (("clean", data), ("perturbed", changed))}
-        candidates |= {f"the change alone, {name}": lambda d=d: d._change(x, index) for name, d in
-                       (("perturbed", changed), ("uniform noise", uniform_noise(data, .1)), ("random signs", random_signs(data, .1)))}
+        candidates = {
+            "desk SAE-12 step": stepper(place(build("sae-12", data.image_shape, preset="desk"), x.device), x)
+        }
+        candidates |= {
+            f"read {name}": lambda d=d: d.images(index)
+            for name, d in (("clean", data), ("perturbed", changed))
+        }
+        candidates |= {
+            f"the change alone, {name}": lambda d=d: d._change(x, index)
+            for name, d in (
+                ("perturbed", changed),
+                ("uniform noise", uniform_noise(data, 0.1)),
+                ("random signs", random_signs(data, 0.1)),
+            )
+        }
         rows = ratios(interleave(candidates, repeats), "desk SAE-12 step")
     held = sum(t.nbytes for t in (changed.level, changed.table, changed.pattern))
-    return Table("perturb", "time to change a batch relative to a desk SAE-12 step; aim: the change alone < 0.05", rows, {"MB held for 480,000 pictures": held / 1e6, **circumstances()})
+    return Table(
+        "perturb",
+        "time to change a batch relative to a desk SAE-12 step; aim: the change alone < 0.05",
+        rows,
+        {"MB held for 480,000 pictures": held / 1e6, **circumstances()},
+    )
 
 # %% ../nbs/D3_bench.ipynb #13e1dec5
 def mover(
     panel: Panel,
-    hop: bool, # To another latent each time
-) -> Callable[[], None]: # Makes one move, never twice to the same place
+    hop: bool,  # To another latent each time
+) -> Callable[[], None]:  # Makes one move, never twice to the same place
     "A slider's value set from Python: the same callbacks as dragging it"
     moves = itertools.count(1)
+
     def move() -> None:
         i = next(moves)
         slider = panel.sliders[i % len(panel.sliders) if hop else panel.touched]
-        slider.value = slider.min + (.37 * i % 1) * (slider.max - slider.min)
+        slider.value = slider.min + (0.37 * i % 1) * (slider.max - slider.min)
+
     return move
 
 # %% ../nbs/D3_bench.ipynb #3f1e9fd7
 def new_figure(panel: Panel) -> None:
     "What a slider's callback often does: decode, draw a figure"
     import matplotlib.pyplot as plt
-    with torch.no_grad(): picture = panel.model.decode(panel.latent[None])[0]
+
+    with torch.no_grad():
+        picture = panel.model.decode(panel.latent[None])[0]
     figure, ax = plt.subplots(figsize=(2.56, 2.56))
-    ax.imshow(picture.permute(1, 2, 0)); ax.axis("off")
+    ax.imshow(picture.permute(1, 2, 0))
+    ax.axis("off")
     figure.savefig(BytesIO())
     plt.close(figure)
 
@@ -700,27 +1009,61 @@ def bench_explorer(
     fresh = lambda: Explorer(model, bank=bank)
     dragged, hopped, pressed = fresh().panels[0], fresh().panels[0], fresh()
     drag = mover(dragged, hop=False)
-    candidates = {"drag": drag, "drag, two threads": lambda: drag(), "touch another latent": mover(hopped, hop=True), "press hybrid sample": pressed.hybrid, "a new figure each time": lambda: new_figure(dragged)}
+    candidates = {
+        "drag": drag,
+        "drag, two threads": lambda: drag(),
+        "touch another latent": mover(hopped, hop=True),
+        "press hybrid sample": pressed.hybrid,
+        "a new figure each time": lambda: new_figure(dragged),
+    }
     number = {name: 2 if "two" in name else 1 for name in candidates}
-    with threads(1): times = interleave(candidates, repeats, before={name: lambda n=n: torch.set_num_threads(n) for name, n in number.items()})
-    facts = {"pixels": f"{resolution} x {resolution}", "slowest drag of twenty, ms": 1e3 * np.quantile(times["drag"][:, 0], .95)}
-    return Table("explorer", "time of a move relative to dragging one slider; aim: drag below 50 ms", ratios(times, "drag"), facts | circumstances())
+    with threads(1):
+        times = interleave(
+            candidates,
+            repeats,
+            before={name: lambda n=n: torch.set_num_threads(n) for name, n in number.items()},
+        )
+    facts = {
+        "pixels": f"{resolution} x {resolution}",
+        "slowest drag of twenty, ms": 1e3 * np.quantile(times["drag"][:, 0], 0.95),
+    }
+    return Table(
+        "explorer",
+        "time of a move relative to dragging one slider; aim: drag below 50 ms",
+        ratios(times, "drag"),
+        facts | circumstances(),
+    )
 
 # %% ../nbs/D3_bench.ipynb #f6a05161
-BENCHES: dict[str, Callable[..., Table]] = {"render": bench_render, "hdf5": bench_hdf5, "hdf5-by-picture": bench_hdf5_by_picture,
-    "step": bench_step, "compile": bench_compile, "processes": bench_processes, "memory": bench_memory, "metrics": bench_metrics, "explorer": bench_explorer, "tripod": bench_tripod, "perturb": bench_perturb, "optimizer": bench_optimizer}
+BENCHES: dict[str, Callable[..., Table]] = {
+    "render": bench_render,
+    "hdf5": bench_hdf5,
+    "hdf5-by-picture": bench_hdf5_by_picture,
+    "step": bench_step,
+    "compile": bench_compile,
+    "processes": bench_processes,
+    "memory": bench_memory,
+    "metrics": bench_metrics,
+    "explorer": bench_explorer,
+    "tripod": bench_tripod,
+    "perturb": bench_perturb,
+    "optimizer": bench_optimizer,
+}
+
 
 def main(
     name: str | None = None,  # one of `BENCHES`; all of them if left out
     save: str | Path | None = None,  # JSON file that gets the tables; others that it holds stay
 ) -> None:
     "Run benchmarks and print their tables; `ValueError` for an unknown name"
-    if name is not None and name not in BENCHES: raise ValueError(f"unknown benchmark {name!r}; known: {', '.join(BENCHES)}")
+    if name is not None and name not in BENCHES:
+        raise ValueError(f"unknown benchmark {name!r}; known: {', '.join(BENCHES)}")
     for key in [name] if name else BENCHES:
         table = BENCHES[key]()
         print(table, flush=True)
         print()
-        if save: store(table, Path(save))
+        if save:
+            store(table, Path(save))
 
 # %% ../nbs/D3_bench.ipynb #a365b1bf
 def store(
@@ -731,8 +1074,12 @@ def store(
     path.parent.mkdir(parents=True, exist_ok=True)
     tables = {**(stored(path) if path.exists() else {}), table.name: table}
     rounded = lambda v: float(f"{v:.4g}") if isinstance(v, float) else v
-    text = {t.name: {**asdict(t), "rows": [{k: rounded(v) for k, v in row.items()} for row in t.rows]} for t in tables.values()}
+    text = {
+        t.name: {**asdict(t), "rows": [{k: rounded(v) for k, v in row.items()} for row in t.rows]}
+        for t in tables.values()
+    }
     atomically(path, lambda temporary: temporary.write_text(json.dumps(text, indent=1) + "\n"))
+
 
 def stored(
     path: str | Path,  # JSON file written by `main(save=...)`

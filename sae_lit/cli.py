@@ -41,6 +41,7 @@ def default(text: str) -> object:
     "What the help shows as an option's default, where the default is worked out later."
     return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
 
+
 RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 
 # %% ../nbs/D4_cli.ipynb #99c3e7c0
@@ -49,7 +50,9 @@ def found(
 ) -> Path:  # a folder
     "Where its model lies."
     from sae_lit.models.pretrained import PRETRAINED, packaged
+
     return PRETRAINED / run if not run.exists() and str(run) in packaged() else run
+
 
 def home(
     run: Path,  # a run folder, or the name of a packaged model
@@ -63,12 +66,22 @@ def config_of(
 ) -> dict:  # "model", "data", "recipe", "versions"
     "What a run folder says of itself; `FileNotFoundError` where there is no run, `ValueError` where `config.json` is not a run's."
     from sae_lit.models.pretrained import nearest
+
     path = card if (card := run / "card.json").is_file() else run / "config.json"
-    if not path.is_file(): raise FileNotFoundError(f"{run} is not a run folder: there is no {path}; train one with: sae-lit train --out {run}; {nearest(str(run))}")
-    try: config = json.loads(path.read_text())
-    except ValueError as e: raise ValueError(f"{path} is damaged ({e}); train again in another folder") from None
-    if not isinstance(config, dict) or not {"model", "data", "recipe"} <= config.keys(): raise ValueError(f"{path} does not describe a run: expected model, data and recipe")
-    if not config["data"]: raise ValueError(f"{path} does not say which data the run had: only runs on data from load_data can be used here")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run} is not a run folder: there is no {path}; train one with: sae-lit train --out {run}; {nearest(str(run))}"
+        )
+    try:
+        config = json.loads(path.read_text())
+    except ValueError as e:
+        raise ValueError(f"{path} is damaged ({e}); train again in another folder") from None
+    if not isinstance(config, dict) or not {"model", "data", "recipe"} <= config.keys():
+        raise ValueError(f"{path} does not describe a run: expected model, data and recipe")
+    if not config["data"]:
+        raise ValueError(
+            f"{path} does not say which data the run had: only runs on data from load_data can be used here"
+        )
     return config
 
 # %% ../nbs/D4_cli.ipynb #7842f03d
@@ -78,10 +91,13 @@ def opened(
     "The trained model of a run, and its data."
     from sae_lit.data.catalog import load_data
     from sae_lit.models.zoo import load_model
+
     folder = found(run)
     config = config_of(folder)
     if not any((folder / name).is_file() for name in ("model.safetensors", "model/model.safetensors")):
-        raise FileNotFoundError(f"{run} holds no finished model; finish its training with: sae-lit train --resume --out {run}")
+        raise FileNotFoundError(
+            f"{run} holds no finished model; finish its training with: sae-lit train --resume --out {run}"
+        )
     return load_model(folder), load_data(**config["data"])
 
 # %% ../nbs/D4_cli.ipynb #686e6439
@@ -96,14 +112,21 @@ def ticking(
 ) -> Iterator[None]:
     "Show on the terminal that work goes on, and for how long."
     from tqdm import tqdm
+
     done, bar = threading.Event(), tqdm(desc=what, bar_format="{desc} {elapsed}", leave=False)
+
     def tick() -> None:
-        while not done.wait(.5): bar.refresh()
+        while not done.wait(0.5):
+            bar.refresh()
+
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()
-    try: yield
+    try:
+        yield
     finally:
-        done.set(); thread.join(); bar.close()
+        done.set()
+        thread.join()
+        bar.close()
 
 # %% ../nbs/D4_cli.ipynb #c7bf64e0
 def place(
@@ -112,7 +135,8 @@ def place(
 ) -> Path:
     "Where a file shall go, in a folder that exists; `ValueError` for a name without the ending of a picture."
     path = out or otherwise
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"): raise ValueError(f"{path} is no name for a picture: expected one that ends in .png, .jpg or .webp")
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ValueError(f"{path} is no name for a picture: expected one that ends in .png, .jpg or .webp")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -123,23 +147,42 @@ def together(
     argv: list[str],  # the words of this command
 ) -> Iterator[None]:
     "Run the body in `count` processes: here, and in others that run the same command. `ValueError` below one, `ChildProcessError` when one dies."
-    if count < 1: raise ValueError(f"processes={count} must be at least 1")
+    if count < 1:
+        raise ValueError(f"processes={count} must be at least 1")
     if count == 1 or "RANK" in os.environ:
-        with joined(): return (yield)
+        with joined():
+            return (yield)
     meeting = tempfile.TemporaryDirectory()
-    shared = {"SAE_LIT_MEETING": meeting.name, "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared = {
+        "SAE_LIT_MEETING": meeting.name,
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
     ours = lambda rank: shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    words, said = [sys.executable, "-c", "import sys; from sae_lit.cli import main; sys.exit(main())", *argv], tempfile.TemporaryFile("w+")
-    others = [subprocess.Popen(words, env=os.environ | ours(rank), stdout=subprocess.DEVNULL, stderr=said) for rank in range(1, count)]
+    words, said = (
+        [sys.executable, "-c", "import sys; from sae_lit.cli import main; sys.exit(main())", *argv],
+        tempfile.TemporaryFile("w+"),
+    )
+    others = [
+        subprocess.Popen(words, env=os.environ | ours(rank), stdout=subprocess.DEVNULL, stderr=said)
+        for rank in range(1, count)
+    ]
     os.environ.update(ours(0))
     try:
-        with joined(): yield
+        with joined():
+            yield
     except RuntimeError as e:  # what a lost connection raises
-        if why := death(others, said): raise ChildProcessError(f"one of the {count} processes ended with {why}") from e
+        if why := death(others, said):
+            raise ChildProcessError(f"one of the {count} processes ended with {why}") from e
         raise
     finally:
-        for p in others: p.kill(); p.wait()
-        for name in ours(0): del os.environ[name]
+        for p in others:
+            p.kill()
+            p.wait()
+        for name in ours(0):
+            del os.environ[name]
         meeting.cleanup()
 
 # %% ../nbs/D4_cli.ipynb #8001de52
@@ -149,21 +192,30 @@ def death(
 ) -> str:  # empty if all are alive
     "The code of a process that has ended, and its last words."
     time.sleep(1)  # time for a process that is dying to be dead
-    if not (dead := [p for p in others if p.poll()]): return ""
+    if not (dead := [p for p in others if p.poll()]):
+        return ""
     said.seek(0)
     return f"code {dead[0].returncode}: {(said.read().strip().splitlines() or ['it said nothing'])[-1]}"
+
 
 @contextmanager
 def joined() -> Iterator[None]:
     "Meet the other processes, if there are any, through a file and over the loopback interface: PyTorch's own way opens a port to everybody who can reach this machine."
-    if "SAE_LIT_MEETING" not in os.environ: return (yield)
+    if "SAE_LIT_MEETING" not in os.environ:
+        return (yield)
     import torch.distributed as group
-    if (interface := {"linux": "lo", "darwin": "lo0"}.get(sys.platform)): os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+
+    if interface := {"linux": "lo", "darwin": "lo0"}.get(sys.platform):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     place = f"file://{os.environ['SAE_LIT_MEETING']}/processes"
-    group.init_process_group("gloo", init_method=place, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
-    try: yield
+    group.init_process_group(
+        "gloo", init_method=place, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"])
+    )
+    try:
+        yield
     finally:
-        if group.is_initialized(): group.destroy_process_group()
+        if group.is_initialized():
+            group.destroy_process_group()
 
 # %% ../nbs/D4_cli.ipynb #7b09c6db
 def free_port() -> int:
@@ -176,61 +228,104 @@ def free_port() -> int:
 @dataclass
 class Source:
     "Which model to train, and on which pictures."
-    model: Annotated[str | None, default("sae-12")] = None  # name of the model: ae, sae-12, vae, tripod ...; a wrong one lists all
-    data: Annotated[str | None, default("shapes3d-twin")] = None  # name of the data set; `sae-lit data list` shows all
-    resolution: Annotated[int | None, default("32 for the desk preset, else the data's own")] = None  # pixels a side
+
+    model: Annotated[str | None, default("sae-12")] = (
+        None  # name of the model: ae, sae-12, vae, tripod ...; a wrong one lists all
+    )
+    data: Annotated[str | None, default("shapes3d-twin")] = (
+        None  # name of the data set; `sae-lit data list` shows all
+    )
+    resolution: Annotated[int | None, default("32 for the desk preset, else the data's own")] = (
+        None  # pixels a side
+    )
     root: Annotated[Path | None, default("$SAE_LIT_DATA")] = None  # where a published file lies
-    perturbation: Annotated[Path | None, default("none")] = None  # file from `sae-lit data perturb`, to be added to that data
-    epsilon: Annotated[float | None, default("the file's")] = None  # size of a perturbation, or of the noise in uniform-noise:NAME and random-signs:NAME
-    preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact: the small network of disentanglement_lib, hourglass models only; dense: dense layers
-    wiring: Annotated[Literal["hourglass", "structural", "adaptive", "ladder", "residual"] | None, default("the model's own")] = None  # another decoder
+    perturbation: Annotated[Path | None, default("none")] = (
+        None  # file from `sae-lit data perturb`, to be added to that data
+    )
+    epsilon: Annotated[float | None, default("the file's")] = (
+        None  # size of a perturbation, or of the noise in uniform-noise:NAME and random-signs:NAME
+    )
+    preset: Annotated[Literal["desk", "paper", "rfd", "compact", "dense"] | None, default("desk")] = (
+        None  # desk: small networks for a CPU; paper: the papers'; rfd: theirs for the robot finger data; compact: the small network of disentanglement_lib, hourglass models only; dense: dense layers
+    )
+    wiring: Annotated[
+        Literal["hourglass", "structural", "adaptive", "ladder", "residual"] | None,
+        default("the model's own"),
+    ] = None  # another decoder
     latent_dim: Annotated[int | None, default("the preset's")] = None  # dimensions of the code
-    terms: Annotated[dict[str, float] | None, default("the model's own")] = None  # weights of loss terms: `--terms klm 0.01 nhp 0.001`; the others keep theirs
+    terms: Annotated[dict[str, float] | None, default("the model's own")] = (
+        None  # weights of loss terms: `--terms klm 0.01 nhp 0.001`; the others keep theirs
+    )
 
 # %% ../nbs/D4_cli.ipynb #eab73a24
 @dataclass
 class Train(Source):
     "Train a model; the run folder then holds everything. After an interruption, `sae-lit train --resume --out FOLDER` goes on, and ends with the same weights."
+
     out: Annotated[Path | None, default("runs/MODEL-DATA-SEED")] = None  # run folder
     resume: bool = False  # go on with the run in that folder, with its own configuration
     steps: Annotated[int | None, default("the preset's")] = None  # updates of the weights
-    batch_size: Annotated[int | None, default("the preset's")] = None  # pictures a step, over all processes together
+    batch_size: Annotated[int | None, default("the preset's")] = (
+        None  # pictures a step, over all processes together
+    )
     lr: Annotated[float | None, default("the preset's")] = None  # learning rate at its highest
     seed: Annotated[int | None, default("0")] = None  # of initial weights, batches and noise
-    optimizer: Annotated[Literal["adam", "muon"] | None, default("the preset's")] = None  # with a learning rate of its own, where --lr is not given
-    precision: Annotated[Literal["no", "tf32", "bf16"] | None, default("no")] = None  # on a GPU, tf32: faster products; bf16: mixed precision
+    optimizer: Annotated[Literal["adam", "muon"] | None, default("the preset's")] = (
+        None  # with a learning rate of its own, where --lr is not given
+    )
+    precision: Annotated[Literal["no", "tf32", "bf16"] | None, default("no")] = (
+        None  # on a GPU, tf32: faster products; bf16: mixed precision
+    )
     checkpoint_every: Annotated[int | None, default("500")] = None  # steps from one checkpoint to the next
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
-    processes: Annotated[int | None, default("1, or as many as the resumed run had")] = None  # processes side by side, on the CPU
+    processes: Annotated[int | None, default("1, or as many as the resumed run had")] = (
+        None  # processes side by side, on the CPU
+    )
     threads: Annotated[int | None, default("$OMP_NUM_THREADS, else 1")] = None  # threads a process
 
 # %% ../nbs/D4_cli.ipynb #ca018506
 @patch
 def stored(self: Train) -> dict:
     "The configuration of the run to resume; empty for a new one. `FileNotFoundError` where there is nothing to resume."
-    if not self.resume: return {}
-    if self.out is None: raise ValueError("--resume needs --out FOLDER, the run to go on with")
-    if not (self.out / "config.json").exists() and self.model: return {}  # broken off before it began: start it
+    if not self.resume:
+        return {}
+    if self.out is None:
+        raise ValueError("--resume needs --out FOLDER, the run to go on with")
+    if not (self.out / "config.json").exists() and self.model:
+        return {}  # broken off before it began: start it
     return config_of(self.out)
+
 
 @patch(as_prop=True)
 def world(self: Train) -> int:
     "How many processes share the work."
-    return int(self.processes if self.processes is not None else self.stored().get("versions", {}).get("processes", 1))
+    return int(
+        self.processes
+        if self.processes is not None
+        else self.stored().get("versions", {}).get("processes", 1)
+    )
 
 # %% ../nbs/D4_cli.ipynb #f2262c4c
 @patch
 def source(self: Train, stored: dict) -> dict:
     "Arguments of `load_data`."
     from sae_lit.data.catalog import AROUND, DATA, ImageFolder
+
     old = stored.get("data", {"name": "shapes3d-twin"})
     name = self.data or old["name"]
-    if self.perturbation and not name.startswith("perturbed:"): name = f"perturbed:{name}"
+    if self.perturbation and not name.startswith("perturbed:"):
+        name = f"perturbed:{name}"
     options = dict(old) if stored and name == old["name"] else {"name": name}
     clean = name.partition(":")[2] if name.partition(":")[0] in AROUND else name
     free = "resolution" in inspect.signature(DATA.get(clean, ImageFolder)).parameters
-    if not stored and free and self.preset in (None, "desk", "dense"): options["resolution"] = 32
-    asked = {"resolution": self.resolution, "root": self.root and str(self.root), "file": self.perturbation and str(self.perturbation), "epsilon": self.epsilon}
+    if not stored and free and self.preset in (None, "desk", "dense"):
+        options["resolution"] = 32
+    asked = {
+        "resolution": self.resolution,
+        "root": self.root and str(self.root),
+        "file": self.perturbation and str(self.perturbation),
+        "epsilon": self.epsilon,
+    }
     return options | {k: v for k, v in asked.items() if v is not None}
 
 # %% ../nbs/D4_cli.ipynb #ee18b85f
@@ -240,12 +335,26 @@ def network(self: Train, stored: dict, image_shape: tuple[int, ...], seed: int) 
     import torch
     from sae_lit.models.autoencoder import assemble
     from sae_lit.models.zoo import PUBLISHED, specify
-    named = self.model or self.preset or self.wiring or self.terms or self.latent_dim is not None or not stored
+
+    named = (
+        self.model or self.preset or self.wiring or self.terms or self.latent_dim is not None or not stored
+    )
     old = stored.get("model", {})
     names = self.model or old.get("name", "sae-12"), tuple(image_shape)
     tuned_for = self.data if any((self.data or "").startswith(name) for name in PUBLISHED) else None
-    spec = specify(*names, self.latent_dim, self.preset or old.get("preset", "desk"), wiring=self.wiring, tuned_for=tuned_for) if named else old
-    if self.terms: spec["terms"].update(self.terms)
+    spec = (
+        specify(
+            *names,
+            self.latent_dim,
+            self.preset or old.get("preset", "desk"),
+            wiring=self.wiring,
+            tuned_for=tuned_for,
+        )
+        if named
+        else old
+    )
+    if self.terms:
+        spec["terms"].update(self.terms)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return assemble(spec)
@@ -255,15 +364,26 @@ def network(self: Train, stored: dict, image_shape: tuple[int, ...], seed: int) 
 def __call__(self: Train) -> None:
     from sae_lit.data.catalog import load_data
     from sae_lit.training.fit import fit
+
     stored = self.stored()
     old = {k: v for k, v in stored.get("recipe", {}).items()}
-    options = old | {k: v for k in ("steps", "batch_size", "optimizer", "lr", "seed", "precision", "checkpoint_every") if (v := getattr(self, k)) is not None}
+    options = old | {
+        k: v
+        for k in ("steps", "batch_size", "optimizer", "lr", "seed", "precision", "checkpoint_every")
+        if (v := getattr(self, k)) is not None
+    }
     data = load_data(**self.source(stored))
     model = self.network(stored, data.image_shape, options.get("seed", 0))
-    out = self.out or Path("runs") / f"{model.spec['name']}-{data.name.replace('/', '_').replace(':', '-')}-{options.get('seed', 0)}"
+    out = (
+        self.out
+        or Path("runs")
+        / f"{model.spec['name']}-{data.name.replace('/', '_').replace(':', '-')}-{options.get('seed', 0)}"
+    )
     with resumable(f"sae-lit train --resume --out {out}"):
         run = fit(model, data, out=out, resume=self.resume, device=self.device, **options)
-    say(f"{run.model.spec['name']}, {run.history[-1]['step']} steps, loss {run.history[-1]['loss']:.4g}: {out}\nnext: sae-lit evaluate {out}")
+    say(
+        f"{run.model.spec['name']}, {run.history[-1]['step']} steps, loss {run.history[-1]['loss']:.4g}: {out}\nnext: sae-lit evaluate {out}"
+    )
 
 # %% ../nbs/D4_cli.ipynb #ca2fa32c
 @contextmanager
@@ -271,7 +391,8 @@ def resumable(
     command: str,  # that goes on
 ) -> Iterator[None]:
     "Note on an interruption how to go on."
-    try: yield
+    try:
+        yield
     except KeyboardInterrupt as stop:
         stop.add_note(f"go on with: {command}")
         raise
@@ -280,6 +401,7 @@ def resumable(
 @dataclass
 class Evaluate:
     "Score a trained model: reconstruction, and how well its latents separate the factors. Prints a table, writes scores.json."
+
     run: RunFolder  # run folder, or the name of a packaged model such as sae-12-shapes3d-twin
     n: int = 10_000  # codes for the disentanglement scores
     n_test: int = 5_000  # test pictures to reconstruct
@@ -290,8 +412,10 @@ class Evaluate:
 @patch
 def __call__(self: Evaluate) -> None:
     from sae_lit.metrics.evaluation import evaluate
+
     model, data = opened(self.run)
-    with ticking(f"Scoring {model.spec['name']} on {data.name}"): scores = evaluate(model, data, self.n, self.n_test, self.seed, n_jobs=self.jobs)
+    with ticking(f"Scoring {model.spec['name']} on {data.name}"):
+        scores = evaluate(model, data, self.n, self.n_test, self.seed, n_jobs=self.jobs)
     scores.save(home(self.run) / "scores.json")
     say(scores.table())
 
@@ -299,11 +423,16 @@ def __call__(self: Evaluate) -> None:
 @dataclass
 class Sample:
     "Draw new pictures, by default by hybrid sampling: each variable from another training picture."
+
     run: RunFolder  # run folder, or the name of a packaged model such as sae-12-shapes3d-twin
     n: int = 64  # how many pictures
     seed: int = 0  # which ones
-    sampler: Literal["hybrid", "prior", "codes", "gaussian", "mixture"] = "hybrid"  # mix stored codes, draw from the prior, take whole stored codes, or draw from a fit to them
-    out: Annotated[Path | None, default("figures/samples.png in the run folder, or in runs/NAME")] = None  # picture file
+    sampler: Literal["hybrid", "prior", "codes", "gaussian", "mixture"] = (
+        "hybrid"  # mix stored codes, draw from the prior, take whole stored codes, or draw from a fit to them
+    )
+    out: Annotated[Path | None, default("figures/samples.png in the run folder, or in runs/NAME")] = (
+        None  # picture file
+    )
     partial: tuple[int, ...] = ()  # draw only these variables anew, counted from 1 as in U1, U2, ...
     reference: int = 0  # the test picture that the other variables come from
 
@@ -312,11 +441,15 @@ class Sample:
 def codes(self: Sample, model: "Autoencoder", data: "ImageDataset") -> "Tensor":  # [n, D]
     "The latents that the options ask for."
     from sae_lit.sampling.hybrid import HybridSampler
-    if self.sampler != "hybrid": return self.drawn(model)(self.n, self.seed)
+
+    if self.sampler != "hybrid":
+        return self.drawn(model)(self.n, self.seed)
     sampler = HybridSampler(model.bank, model.groups)
-    if not self.partial: return sampler(self.n, self.seed)
+    if not self.partial:
+        return sampler(self.n, self.seed)
     wrong = [v for v in self.partial if not 1 <= v <= len(model.groups)]
-    if wrong: raise IndexError(f"no variable {wrong}; the model has variables 1 to {len(model.groups)}")
+    if wrong:
+        raise IndexError(f"no variable {wrong}; the model has variables 1 to {len(model.groups)}")
     z = model.encode(data.part("test").images([self.reference]))[0]
     return sampler.partial(z, [v - 1 for v in self.partial], self.n, self.seed)
 
@@ -325,21 +458,35 @@ def codes(self: Sample, model: "Autoencoder", data: "ImageDataset") -> "Tensor":
 def drawn(self: Sample, model: "Autoencoder") -> "Callable[[int, int], Tensor]":
     "The sampler asked for; `ValueError` for a prior that the model does not have, and for variables of a sampler that does not mix."
     from sae_lit.sampling.samplers import BankSampler, GaussianSampler, MixtureSampler, PriorSampler
-    if self.partial: raise ValueError(f"--partial {' '.join(map(str, self.partial))} goes with --sampler hybrid, not with {self.sampler}")
+
+    if self.partial:
+        raise ValueError(
+            f"--partial {' '.join(map(str, self.partial))} goes with --sampler hybrid, not with {self.sampler}"
+        )
     if self.sampler == "prior" and not model.has_prior:
-        raise ValueError(f"{model.spec['name']} was not trained to match a prior: use --sampler hybrid, or a model such as vae or wae")
-    makers = {"prior": lambda bank: PriorSampler(bank.shape[1]), "codes": BankSampler, "gaussian": GaussianSampler, "mixture": MixtureSampler}
+        raise ValueError(
+            f"{model.spec['name']} was not trained to match a prior: use --sampler hybrid, or a model such as vae or wae"
+        )
+    makers = {
+        "prior": lambda bank: PriorSampler(bank.shape[1]),
+        "codes": BankSampler,
+        "gaussian": GaussianSampler,
+        "mixture": MixtureSampler,
+    }
     return makers[self.sampler](model.bank)
 
 # %% ../nbs/D4_cli.ipynb #f05c34e4
 @patch
 def __call__(self: Sample) -> None:
     import torch
+
     for name, least in {"n": 1, "reference": 0}.items():
-        if getattr(self, name) < least: raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+        if getattr(self, name) < least:
+            raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
     model, data = opened(self.run)
     path = place(self.out, home(self.run) / "figures/samples.png")
-    with torch.no_grad(): images = model.decode(self.codes(model, data))
+    with torch.no_grad():
+        images = model.decode(self.codes(model, data))
     save_pictures(images, path)
     say(path)
 
@@ -353,19 +500,28 @@ def save_pictures(
     from torchvision.transforms.functional import to_pil_image
     from torchvision.utils import make_grid
     from sae_lit.data.disk import atomically
+
     zoom = max(1, 64 // images.shape[-1])
     large = images.repeat_interleave(zoom, -1).repeat_interleave(zoom, -2)
     grid = to_pil_image(make_grid(large, nrow=min(columns, len(images)), pad_value=1))
-    atomically(path, lambda temporary: grid.save(temporary, format={"jpg": "jpeg"}.get(kind := path.suffix[1:].lower(), kind)))
+    atomically(
+        path,
+        lambda temporary: grid.save(
+            temporary, format={"jpg": "jpeg"}.get(kind := path.suffix[1:].lower(), kind)
+        ),
+    )
 
 # %% ../nbs/D4_cli.ipynb #bbfc5c4a
 @dataclass
 class Traverse:
     "Move each latent over its observed range, and draw a row of pictures for it."
+
     run: RunFolder  # run folder, or the name of a packaged model such as sae-12-shapes3d-twin
     seed: int = 0  # which test picture to start from
     steps: int = 9  # pictures a row
-    out: Annotated[Path | None, default("figures/traversals.png in the run folder, or in runs/NAME")] = None  # picture file
+    out: Annotated[Path | None, default("figures/traversals.png in the run folder, or in runs/NAME")] = (
+        None  # picture file
+    )
 
 # %% ../nbs/D4_cli.ipynb #43380857
 @patch
@@ -374,6 +530,7 @@ def __call__(self: Traverse) -> None:
     path = place(self.out, home(self.run) / "figures/traversals.png")
     from sae_lit.data.disk import atomically
     from sae_lit.report import plot_latents
+
     figure = plot_latents(model, data, self.steps, self.seed)
     atomically(path, lambda temporary: figure.savefig(temporary, format=path.suffix[1:], dpi=110))
     say(path)
@@ -382,29 +539,44 @@ def __call__(self: Traverse) -> None:
 @dataclass
 class Explore:
     "Serve a web page with a slider for each latent of a trained model, until Control-C. Also draws a still picture of it."
+
     run: RunFolder  # run folder, or the name of a packaged model such as sae-12-shapes3d-twin
-    beside: Annotated[Path | None, default("no other")] = None  # another one, to compare: shown the same pictures
+    beside: Annotated[Path | None, default("no other")] = (
+        None  # another one, to compare: shown the same pictures
+    )
     port: Annotated[int | None, default("8866, or any free one where that is busy")] = None  # 0: any free one
     host: str = "127.0.0.1"  # address to listen on: this machine only; 0.0.0.0 for all that can reach it
     no_browser: bool = False  # only print the address
     seed: int = 0  # which pictures and hybrids come
-    out: Annotated[Path | None, default("figures/explorer.png in the run folder, or in runs/NAME")] = None  # still picture
+    out: Annotated[Path | None, default("figures/explorer.png in the run folder, or in runs/NAME")] = (
+        None  # still picture
+    )
 
 # %% ../nbs/D4_cli.ipynb #77cf6d5a
 @patch
 def __call__(self: Explore) -> None:
     from sae_lit.sampling.page import free_port, page, serve, voila
+
     voila()
     port, runs = free_port(self.port, self.host), [self.run, *([self.beside] if self.beside else [])]
     models, (data, *others) = zip(*map(opened, runs))
     wrong = [d.image_shape for d in others if d.image_shape != data.image_shape]
-    if wrong: raise ValueError(f"{self.beside} was trained on pictures of the shape {wrong[0]}, {self.run} on {data.image_shape}; side by side they have to see the same ones")
+    if wrong:
+        raise ValueError(
+            f"{self.beside} was trained on pictures of the shape {wrong[0]}, {self.run} on {data.image_shape}; side by side they have to see the same ones"
+        )
     path = place(self.out, home(self.run) / "figures/explorer.png")
-    with ticking("Drawing"): self.still(models, data, path)
+    with ticking("Drawing"):
+        self.still(models, data, path)
     title = f"{' and '.join(m.spec['name'] for m in models)} on {data.name}"
     say(path)
-    serve(page(title, [found(run) for run in runs], config_of(found(self.run))["data"], self.seed, path.parent), port, self.host, not self.no_browser,
-          lambda address: say(f"{title}: {address} (Control-C ends)"))
+    serve(
+        page(title, [found(run) for run in runs], config_of(found(self.run))["data"], self.seed, path.parent),
+        port,
+        self.host,
+        not self.no_browser,
+        lambda address: say(f"{title}: {address} (Control-C ends)"),
+    )
 
 # %% ../nbs/D4_cli.ipynb #98a381cf
 @patch
@@ -412,6 +584,7 @@ def still(self: Explore, models: "tuple[Autoencoder, ...]", data: "ImageDataset"
     "Draw the picture."
     from sae_lit.data.disk import atomically
     from sae_lit.sampling.explorer import Explorer
+
     figure = Explorer(models, data, self.seed).still()
     atomically(path, lambda temporary: figure.savefig(temporary, format=path.suffix[1:], dpi=110))
 
@@ -419,24 +592,37 @@ def still(self: Explore, models: "tuple[Autoencoder, ...]", data: "ImageDataset"
 @dataclass
 class ListData:
     "The names of all data sets."
+
     def __call__(self) -> None:
         from sae_lit.data.catalog import list_data
+
         say("\n".join(list_data()))
+
 
 @dataclass
 class CheckData:
     "Load a data set, read its pictures, and say what it holds, what was left out, and which files cannot be read."
+
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]  # data set, or folder:PATH
     resolution: Annotated[int | None, default("the data's own")] = None  # pixels a side
     root: Annotated[Path | None, default("$SAE_LIT_DATA")] = None  # where a published file lies
-    grid: Annotated[tuple[int, ...] | None, default("as published")] = None  # classes of each factor, for a smaller file of the same form
+    grid: Annotated[tuple[int, ...] | None, default("as published")] = (
+        None  # classes of each factor, for a smaller file of the same form
+    )
     count: Annotated[int | None, default("as published")] = None  # pictures, for a smaller CelebA
-    n: Annotated[int | None, default("all; 1000 of an embedded data set")] = None  # how many of its pictures to read
+    n: Annotated[int | None, default("all; 1000 of an embedded data set")] = (
+        None  # how many of its pictures to read
+    )
+
 
 @dataclass
 class WriteTwin:
     "Write an embedded data set as a file in the published form."
-    name: Annotated[tyro.conf.Positional[Literal["shapes3d-twin", "dsprites-twin", "mpi3d-twin"]], tyro.conf.arg(metavar="NAME")]  # shapes3d-twin, dsprites-twin or mpi3d-twin
+
+    name: Annotated[
+        tyro.conf.Positional[Literal["shapes3d-twin", "dsprites-twin", "mpi3d-twin"]],
+        tyro.conf.arg(metavar="NAME"),
+    ]  # shapes3d-twin, dsprites-twin or mpi3d-twin
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")]  # the file: .h5 or .npz
     count: Annotated[int | None, default("all")] = None  # only the first pictures
 
@@ -444,10 +630,13 @@ class WriteTwin:
 @dataclass
 class PerturbData:
     "Find the most entangled of several VAEs, and write a perturbation file that tells every picture's value of its best-known latent (Clearing the Path)."
-    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]  # run folders on the same clean data, that differ in their seed
+
+    runs: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")
+    ]  # run folders on the same clean data, that differ in their seed
     out: Path = Path("perturbation.npz")  # the file
-    epsilon: float = .1  # size of the pattern, in (0, 1]
-    kappa: float = 4.  # rows that the pattern shifts per standard deviation of s
+    epsilon: float = 0.1  # size of the pattern, in (0, 1]
+    kappa: float = 4.0  # rows that the pattern shifts per standard deviation of s
     which: Literal["worst", "best"] = "worst"  # worst: lowest MIG, the attack; best: a control
     shuffle: bool = False  # a control: the same numbers, given to other pictures
     n: int = 10_000  # pictures to judge the runs on
@@ -457,17 +646,26 @@ class PerturbData:
 @patch
 def __call__(self: CheckData) -> None:
     from sae_lit.data.catalog import check_data, load_data
-    options = {"resolution": self.resolution, "root": self.root and str(self.root), "grid": self.grid, "count": self.count}
+
+    options = {
+        "resolution": self.resolution,
+        "root": self.root and str(self.root),
+        "grid": self.grid,
+        "count": self.count,
+    }
     data = load_data(self.name, **{k: v for k, v in options.items() if v is not None})
     n = 1000 if self.n is None and "-twin" in self.name else self.n
-    with ticking(f"Reading {data.name}"): told = check_data(data, n)
+    with ticking(f"Reading {data.name}"):
+        told = check_data(data, n)
     say("\n".join(f"{what}: {value}" for what, value in told.items()))
 
 # %% ../nbs/D4_cli.ipynb #39a5abcd
 @patch
 def __call__(self: WriteTwin) -> None:
     from sae_lit.data.catalog import load_data
-    if self.path.exists(): raise FileExistsError(f"{self.path} is there already; delete it, or choose another name")
+
+    if self.path.exists():
+        raise FileExistsError(f"{self.path} is there already; delete it, or choose another name")
     data = load_data(self.name)
     say(f"Writing {len(data) if self.count is None else self.count:,} pictures to {self.path}")
     say(data.write(self.path, self.count))
@@ -479,23 +677,45 @@ def __call__(self: PerturbData) -> None:
     from sae_lit.alignment.controls import shuffled
     from sae_lit.alignment.perturb import perturb
     from sae_lit.data.catalog import load_data
-    if self.out.exists(): raise FileExistsError(f"{self.out} is there already; delete it, or choose another name")
-    if self.out.suffix != ".npz": raise ValueError(f"{self.out} is no name for a perturbation: expected one that ends in .npz")
+
+    if self.out.exists():
+        raise FileExistsError(f"{self.out} is there already; delete it, or choose another name")
+    if self.out.suffix != ".npz":
+        raise ValueError(f"{self.out} is no name for a perturbation: expected one that ends in .npz")
     sources = [config_of(run)["data"] for run in self.runs]
-    if different := [run for run, source in zip(self.runs, sources) if source != sources[0]]: raise ValueError(f"{different[0]} was trained on other data than {self.runs[0]}; give runs that differ in their seed only")
+    if different := [run for run, source in zip(self.runs, sources) if source != sources[0]]:
+        raise ValueError(
+            f"{different[0]} was trained on other data than {self.runs[0]}; give runs that differ in their seed only"
+        )
     data = load_data(**sources[0])
     found = choose(self.runs, data, self.which, self.n, self.seed)
-    made = perturb(data, shuffled(found.s, self.seed) if self.shuffle else found.s, self.epsilon, self.kappa, seed=self.seed, encoder=found.encoder)
-    say(f"{found}\n\n{made.save(self.out)}\nnext: sae-lit train --data {data.loaded_as['name']} --perturbation {self.out}")
+    made = perturb(
+        data,
+        shuffled(found.s, self.seed) if self.shuffle else found.s,
+        self.epsilon,
+        self.kappa,
+        seed=self.seed,
+        encoder=found.encoder,
+    )
+    say(
+        f"{found}\n\n{made.save(self.out)}\nnext: sae-lit train --data {data.loaded_as['name']} --perturbation {self.out}"
+    )
 
 # %% ../nbs/D4_cli.ipynb #4da3b0a3
 @dataclass
 class Data:
     "Show, check and write data sets."
+
     action: Annotated[
-        Annotated[ListData, tyro.conf.subcommand("list")] | Annotated[CheckData, tyro.conf.subcommand("check")]
-        | Annotated[WriteTwin, tyro.conf.subcommand("write-twin")] | Annotated[PerturbData, tyro.conf.subcommand("perturb")], tyro.conf.arg(name="")]  # what to do
-    def __call__(self) -> None: self.action()
+        Annotated[ListData, tyro.conf.subcommand("list")]
+        | Annotated[CheckData, tyro.conf.subcommand("check")]
+        | Annotated[WriteTwin, tyro.conf.subcommand("write-twin")]
+        | Annotated[PerturbData, tyro.conf.subcommand("perturb")],
+        tyro.conf.arg(name=""),
+    ]  # what to do
+
+    def __call__(self) -> None:
+        self.action()
 
 # %% ../nbs/D4_cli.ipynb #f21dab35
 @dataclass
@@ -503,14 +723,25 @@ class RunStudy:
     """Do what is missing of a study, a grid of runs. After an interruption the same command goes on.
 
     Each run leaves a record, a small JSON file; `sae-lit study FILE --table` shows what they say, `sae-lit study --list` which there are in the folder `studies`."""
-    file: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[FILE]")] = None  # studies/NAME.toml, or NAME alone
-    workers: int = field(default_factory=lambda: min(2, cores()))  # processes side by side, of one thread each
-    backend: Literal["local", "ray"] = "local"  # local: this machine; ray: a cluster whose machines share a disk
+
+    file: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[FILE]")] = (
+        None  # studies/NAME.toml, or NAME alone
+    )
+    workers: int = field(
+        default_factory=lambda: min(2, cores())
+    )  # processes side by side, of one thread each
+    backend: Literal["local", "ray"] = (
+        "local"  # local: this machine; ray: a cluster whose machines share a disk
+    )
     address: Annotated[str | None, default("one of this machine's own")] = None  # of the cluster
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
-    out: Annotated[Path | None, default("the study's own, else runs/studies")] = None  # folder for the run folders
+    out: Annotated[Path | None, default("the study's own, else runs/studies")] = (
+        None  # folder for the run folders
+    )
     results: Path = Path("runs/results")  # folder for the records
-    redo: Annotated[Literal["scores", "all"] | None, default("nothing")] = None  # scores: measure again what another version measured; all: also train again
+    redo: Annotated[Literal["scores", "all"] | None, default("nothing")] = (
+        None  # scores: measure again what another version measured; all: also train again
+    )
     table: bool = False  # run nothing, show the table
     scores: tuple[str, ...] = ()  # with --table: only these columns
     incomplete: bool = False  # with --table: also if runs are missing
@@ -522,41 +753,61 @@ def __call__(self: RunStudy) -> None:
     from sae_lit.studies.ledger import table
     from sae_lit.studies.grids import STUDIES, find
     from sae_lit.studies.runner import Stored, run_study
+
     if self.list:
-        for name, study in STUDIES.items(): say(f"{name}: {study.about}; {len(Stored(study, self.results).records)} of {len(study.cells())} runs done")
+        for name, study in STUDIES.items():
+            say(
+                f"{name}: {study.about}; {len(Stored(study, self.results).records)} of {len(study.cells())} runs done"
+            )
         return None if STUDIES else say("no folder `studies` with a TOML file here or above")
-    if self.file is None: raise ValueError(f"which study? Name a file, or one of {', '.join(STUDIES)}; --list tells more")
-    if self.table: return say(table(self.file, self.results, self.incomplete).markdown(self.scores))
+    if self.file is None:
+        raise ValueError(f"which study? Name a file, or one of {', '.join(STUDIES)}; --list tells more")
+    if self.table:
+        return say(table(self.file, self.results, self.incomplete).markdown(self.scores))
     study = find(self.file)
     with resumable(f"sae-lit study {self.file}, with the same options"):
-        records = run_study(study, self.out, self.results, self.workers, self.backend, self.address, self.device, self.redo)
-    say(f"{study.name}: {len(records)} of {len(records)} runs are in {self.results / study.name}\nnext: sae-lit study {self.file} --table")
+        records = run_study(
+            study, self.out, self.results, self.workers, self.backend, self.address, self.device, self.redo
+        )
+    say(
+        f"{study.name}: {len(records)} of {len(records)} runs are in {self.results / study.name}\nnext: sae-lit study {self.file} --table"
+    )
 
 # %% ../nbs/D4_cli.ipynb #06f918a4
 @dataclass
 class Bench:
     "Measure what the package promises about speed, as ratios within one run."
-    name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME]")] = None  # one benchmark only
+
+    name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME]")] = (
+        None  # one benchmark only
+    )
+
     def __call__(self) -> None:
         from sae_lit.bench import main
+
         main(self.name)
 
 # %% ../nbs/D4_cli.ipynb #7736e963
 @dataclass
 class TrainFactorNet:
     "Train the network whose features FFD compares, and write its weights: about seven minutes of one core."
+
     out: Path = Path("factor_net.safetensors")  # the file; one that is there is replaced
     steps: int = 6000  # updates of the weights
     seed: int = 0  # of first weights and order of the pictures
+
     def __call__(self) -> None:
         from sae_lit.metrics.factor_net import train_factor_net
-        if self.steps < 1: raise ValueError(f"steps={self.steps} must be at least 1")
+
+        if self.steps < 1:
+            raise ValueError(f"steps={self.steps} must be at least 1")
         say(train_factor_net(self.out, self.steps, self.seed))
 
 # %% ../nbs/D4_cli.ipynb #63b11e6a
 @dataclass
 class Demo:
     "Train SAE-12 on the embedded data within minutes, and make a page of pictures and scores."
+
     out: Path = Path("demo")  # folder; a demo that is there is replaced
     data: str = "shapes3d-twin"  # name of the data set, taken at 32 pixels
     minutes: float = 3.0  # for the training; pictures and scores take about one more
@@ -566,30 +817,49 @@ class Demo:
     threads: Annotated[int | None, default("$OMP_NUM_THREADS, else 1")] = None  # threads a process
 
     @property
-    def world(self) -> int: return self.processes
+    def world(self) -> int:
+        return self.processes
+
 
 def cores() -> int:
     "Processor cores that this process may use."
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # %% ../nbs/D4_cli.ipynb #90f0639f
-DEMO = ("demo.json", "config.json", "metrics.jsonl", "checkpoints", "model", "figures", "scores.json", "report.html")  # what a demo's folder holds
+DEMO = (
+    "demo.json",
+    "config.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "model",
+    "figures",
+    "scores.json",
+    "report.html",
+)  # what a demo's folder holds
+
 
 @patch(as_prop=True)
 def work(self: Demo) -> Path:
     "Where the new demo is made, beside the old one."
     return self.out.absolute().with_name(f".{self.out.absolute().name}.new")
 
+
 @patch
 def clear(self: Demo) -> None:
     "An empty folder for the new demo, beside the old one, which stays until the new one is whole; `FileExistsError` if something else is in the old one."
     from sae_lit.data.disk import refuse_foreign
-    if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir()) and not (self.out / "demo.json").is_file()):
+
+    if self.out.exists() and (
+        not self.out.is_dir() or any(self.out.iterdir()) and not (self.out / "demo.json").is_file()
+    ):
         raise FileExistsError(f"{self.out} holds something that is no demo; choose another folder with --out")
     refuse_foreign(self.out.resolve(), DEMO)
-    if self.work.exists(): shutil.rmtree(self.work)
+    if self.work.exists():
+        shutil.rmtree(self.work)
     self.work.mkdir(parents=True)
-    (self.work / "demo.json").write_text(json.dumps({"seed": self.seed, "minutes": self.minutes, "steps": self.steps}))
+    (self.work / "demo.json").write_text(
+        json.dumps({"seed": self.seed, "minutes": self.minutes, "steps": self.steps})
+    )
 
 # %% ../nbs/D4_cli.ipynb #83957b27
 @patch
@@ -598,13 +868,22 @@ def fitting(self: Demo, data: "ImageDataset") -> int:
     from accelerate.utils import broadcast_object_list
     from sae_lit.models.zoo import build
     from sae_lit.training.fit import fit
+
     model, times = build("sae-12", data.image_shape, preset="desk", seed=self.seed), []
     recipe = model.spec["training"]
-    fit(model, data, seed=self.seed, steps=30, evaluate_every=0, callbacks=(lambda run, step: times.append(time.monotonic()),))
+    fit(
+        model,
+        data,
+        seed=self.seed,
+        steps=30,
+        evaluate_every=0,
+        callbacks=(lambda run, step: times.append(time.monotonic()),),
+    )
     gaps = sorted(b - a for a, b in zip(times[9:], times[10:]))  # without the first steps, which warm up
     a_step = 1.05 * gaps[len(gaps) // 2]  # evaluations come on top
     steps = [max(100, min(recipe["steps"], int(60 * self.minutes / a_step)))]
-    if self.world > 1: broadcast_object_list(steps)
+    if self.world > 1:
+        broadcast_object_list(steps)
     say(f"{1000 * a_step:.0f} ms a step: {steps[0]:,} steps fit into {self.minutes:g} minutes")
     return steps[0]
 
@@ -615,19 +894,24 @@ def __call__(self: Demo) -> None:
     from sae_lit.data.catalog import load_data
     from sae_lit.models.zoo import build
     from sae_lit.training.fit import fit
+
     first = os.environ.get("RANK", "0") == "0"
-    if self.minutes <= 0: raise ValueError(f"minutes={self.minutes} must be more than 0")
+    if self.minutes <= 0:
+        raise ValueError(f"minutes={self.minutes} must be more than 0")
     data = load_data(self.data, resolution=32)
-    if first: self.clear()
+    if first:
+        self.clear()
     steps = self.fitting(data) if self.steps is None else self.steps
     model = build("sae-12", data.image_shape, preset="desk", seed=self.seed)
     say(f"Training SAE-12 on {data.name}: {steps:,} steps, {self.world} process(es)")
     begin = time.monotonic()
     try:
         run = fit(model, data, self.work, steps=steps, seed=self.seed)
-        if first: self.show(run, data, time.monotonic() - begin, start)
+        if first:
+            self.show(run, data, time.monotonic() - begin, start)
     finally:
-        if first: shutil.rmtree(self.work, ignore_errors=True)
+        if first:
+            shutil.rmtree(self.work, ignore_errors=True)
 
 # %% ../nbs/D4_cli.ipynb #0116196e
 @patch
@@ -636,16 +920,30 @@ def show(self: Demo, run, data: "ImageDataset", seconds: float, start: float) ->
     from sae_lit.data.disk import place_folder
     from sae_lit.metrics.evaluation import evaluate
     from sae_lit.report import report
+
     say(f"Trained in {seconds:.0f} s")
-    with ticking("Scoring"): scores = evaluate(run.model, data, n_jobs=self.world)
+    with ticking("Scoring"):
+        scores = evaluate(run.model, data, n_jobs=self.world)
     scores.save(self.work / "scores.json")
     say(scores.table())
-    with ticking("Drawing"): report(run, data, scores, seconds=seconds, called=self.out)
+    with ticking("Drawing"):
+        report(run, data, scores, seconds=seconds, called=self.out)
     place_folder(self.work, self.out.absolute())
     say(f"Done in {time.monotonic() - start:.0f} s. Look at {(self.out / 'report.html').resolve()}")
 
 # %% ../nbs/D4_cli.ipynb #f3aeb17e
-COMMANDS = {"demo": Demo, "train": Train, "evaluate": Evaluate, "sample": Sample, "traverse": Traverse, "explore": Explore, "data": Data, "study": RunStudy, "bench": Bench, "factor-net": TrainFactorNet}
+COMMANDS = {
+    "demo": Demo,
+    "train": Train,
+    "evaluate": Evaluate,
+    "sample": Sample,
+    "traverse": Traverse,
+    "explore": Explore,
+    "data": Data,
+    "study": RunStudy,
+    "bench": Bench,
+    "factor-net": TrainFactorNet,
+}
 
 # %% ../nbs/D4_cli.ipynb #3b85606c
 def main(
@@ -655,63 +953,92 @@ def main(
     words = list(sys.argv[1:] if argv is None else argv)
     debug = os.environ.get("SAE_LIT_DEBUG") == "1" or "--debug" in words
     words = [w for w in words if w != "--debug"] or ["--help"]
-    if not debug: threading.excepthook = hushed
+    if not debug:
+        threading.excepthook = hushed
     lenient()
     try:
-        with while_read(): run(parsed(filled(words)), words)
+        with while_read():
+            run(parsed(filled(words)), words)
         return 0
     except (Exception, KeyboardInterrupt) as e:
-        if debug and not isinstance(e, KeyboardInterrupt): raise
+        if debug and not isinstance(e, KeyboardInterrupt):
+            raise
         text, code = told(e)
     print(f"sae-lit: {text}", file=sys.stderr)
     return code
 
+
 def told(error: BaseException) -> tuple[str, int]:  # a line, and the exit code
     "What a command says that did not end well."
     text = " ".join(str(error).split())
-    if isinstance(error, KeyboardInterrupt): return "; ".join(["interrupted", *getattr(error, "__notes__", [])]), 130
-    if isinstance(error, (ValueError, OSError, IndexError)): return f"error: {text}", 2
-    if isinstance(error, MemoryError): return f"error: not enough memory ({text or 'no more is known'}); take fewer or smaller pictures", 2
-    return f"unexpected {type(error).__name__}: {text}; the same command with --debug shows where it came from", 1
+    if isinstance(error, KeyboardInterrupt):
+        return "; ".join(["interrupted", *getattr(error, "__notes__", [])]), 130
+    if isinstance(error, (ValueError, OSError, IndexError)):
+        return f"error: {text}", 2
+    if isinstance(error, MemoryError):
+        return f"error: not enough memory ({text or 'no more is known'}); take fewer or smaller pictures", 2
+    return (
+        f"unexpected {type(error).__name__}: {text}; the same command with --debug shows where it came from",
+        1,
+    )
 
 # %% ../nbs/D4_cli.ipynb #20b03f88
 def lenient() -> None:
     "Let a console that knows few letters show a question mark for the others."
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
 
 def filled(words: list[str]) -> list[str]:
     "The words; `ValueError` for an empty one, which for a path would be the current folder, and for a name the default."
-    if "" not in words: return words
+    if "" not in words:
+        return words
     option = words[words.index("") - 1] if words.index("") else "the command"
     raise ValueError(f"{option} '': the value is empty; write one, or leave the option out")
+
 
 def parsed(words: list[str]) -> object:
     "The command that these words ask for; `SystemExit` where they ask for help, or for nothing that there is."
     about = "Structural autoencoders: train, sample, traverse, score. `sae-lit COMMAND --help` shows the options of one; --debug shows where an error came from."
-    return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sae-lit", description=about, args=words,
-                                                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone))
+    return tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="sae-lit",
+        description=about,
+        args=words,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+    )
 
 # %% ../nbs/D4_cli.ipynb #4719257f
 @contextmanager
 def while_read() -> Iterator[None]:
     "Who reads along may have enough before the end, as `| head` has: then be still, also when Python empties its buffers at last."
     try:
-        try: yield
-        finally: sys.stdout.flush()
-    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
 
 def hushed(hook: "threading.ExceptHookArgs") -> None:
     "No traceback of a writing thread whose disk is full: the main thread meets the same error, and reports it."
-    if not issubclass(hook.exc_type, OSError): threading.__excepthook__(hook)
+    if not issubclass(hook.exc_type, OSError):
+        threading.__excepthook__(hook)
+
 
 def run(command: object, words: list[str]) -> None:
     "Check its options, set the threads, start further processes where asked for, and do it."
     from sae_lit.data.checks import check_fields
+
     check_fields(getattr(command, "action", command))
     asked = getattr(command, "threads", None)
     threads = int(os.environ.get("OMP_NUM_THREADS") or 1) if asked is None else asked
-    if threads < 1: raise ValueError(f"threads={threads} must be at least 1")
+    if threads < 1:
+        raise ValueError(f"threads={threads} must be at least 1")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that are loaded later
-    if "torch" in sys.modules: sys.modules["torch"].set_num_threads(threads)
-    with together(getattr(command, "world", 1), words): command()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    with together(getattr(command, "world", 1), words):
+        command()

@@ -32,28 +32,57 @@ from .sampling.traversal import latent_labels, plot_grid, plot_traversal, put_ro
 
 # %% ../nbs/83_plots.ipynb #dd68d6b5
 STROKES = ("-", "--", ":", "-.")
-TERMS = {"loss": "training loss", "val_mse": "validation MSE", "val_excess": "validation, nats above entropy", "bernoulli": "reconstruction, nats", "kl": "KL divergence, nats"}
+TERMS = {
+    "loss": "training loss",
+    "val_mse": "validation MSE",
+    "val_excess": "validation, nats above entropy",
+    "bernoulli": "reconstruction, nats",
+    "kl": "KL divergence, nats",
+}
+
 
 def plot_history(
-    history: Sequence[dict] | Mapping[str, Sequence],  # a run's history; or {name: history}, or {name: histories of several seeds}
+    history: Sequence[dict]
+    | Mapping[str, Sequence],  # a run's history; or {name: history}, or {name: histories of several seeds}
     terms: Sequence[str] | None = None,  # which of what was logged; None: all but the learning rate
     title: str = "",
 ) -> Figure:  # not shown
     "What was logged, over steps; `ValueError` for an empty history, terms that no run has, and more than four runs"
     runs = history if isinstance(history, Mapping) else {"": history}
     runs = {name: list(h) if h and not isinstance(h[0], Mapping) else [h] for name, h in runs.items()}
-    if len(runs) > len(STROKES): raise ValueError(f"{len(runs)} runs: {', '.join(runs)}; expected at most {len(STROKES)}, whose strokes can be told apart")
+    if len(runs) > len(STROKES):
+        raise ValueError(
+            f"{len(runs)} runs: {', '.join(runs)}; expected at most {len(STROKES)}, whose strokes can be told apart"
+        )
     for name, seeds in runs.items():
-        if not seeds or not all(seeds): raise ValueError(f"the history {name!r} is empty: nothing was logged, so there is no curve to draw")
-    logged = list(dict.fromkeys(k for h in chain(*runs.values()) for entry in h for k in entry if k not in ("step", "lr")))
+        if not seeds or not all(seeds):
+            raise ValueError(
+                f"the history {name!r} is empty: nothing was logged, so there is no curve to draw"
+            )
+    logged = list(
+        dict.fromkeys(
+            k for h in chain(*runs.values()) for entry in h for k in entry if k not in ("step", "lr")
+        )
+    )
     chosen = logged if terms is None else list(terms)
-    if unknown := [k for k in chosen if k not in logged]: raise ValueError(f"unknown terms {unknown}; logged were {', '.join(logged)}")
+    if unknown := [k for k in chosen if k not in logged]:
+        raise ValueError(f"unknown terms {unknown}; logged were {', '.join(logged)}")
     across, down = min(2, len(chosen)), -(-len(chosen) // 2)
-    figure, axes = canvas(2.6 * across, 1.6 * down + .25 * (len(runs) > 1), down, across, title)
+    figure, axes = canvas(2.6 * across, 1.6 * down + 0.25 * (len(runs) > 1), down, across, title)
     names = [*TERMS, *(k for k in logged if k not in TERMS)]
-    for axis, term in zip(axes.flat, chosen): draw_term(axis, runs, term, COLOURS[names.index(term) % len(COLOURS)])
-    for axis in axes.flat[len(chosen):]: axis.set_visible(False)
-    if len(runs) > 1: figure.legend([Line2D([], [], color="black", ls=stroke) for stroke in STROKES[:len(runs)]], runs, loc="outside lower center", ncols=len(runs), fontsize=FONT, frameon=False)
+    for axis, term in zip(axes.flat, chosen):
+        draw_term(axis, runs, term, COLOURS[names.index(term) % len(COLOURS)])
+    for axis in axes.flat[len(chosen) :]:
+        axis.set_visible(False)
+    if len(runs) > 1:
+        figure.legend(
+            [Line2D([], [], color="black", ls=stroke) for stroke in STROKES[: len(runs)]],
+            runs,
+            loc="outside lower center",
+            ncols=len(runs),
+            fontsize=FONT,
+            frameon=False,
+        )
     return figure
 
 # %% ../nbs/83_plots.ipynb #9862f570
@@ -67,8 +96,16 @@ def draw_term(
     for seeds, stroke in zip(runs.values(), STROKES):
         for history in seeds:
             points = [(entry["step"], entry[term]) for entry in history if term in entry]
-            axis.plot(*np.reshape(points, (-1, 2)).T, stroke, color=colour, marker="." if len(points) < 10 else "", lw=1.5 if len(seeds) == 1 else .8)
-    nats = term == "loss" and any("bernoulli" in entry for h in chain(*runs.values()) for entry in h)  # other losses are means over values
+            axis.plot(
+                *np.reshape(points, (-1, 2)).T,
+                stroke,
+                color=colour,
+                marker="." if len(points) < 10 else "",
+                lw=1.5 if len(seeds) == 1 else 0.8,
+            )
+    nats = term == "loss" and any(
+        "bernoulli" in entry for h in chain(*runs.values()) for entry in h
+    )  # other losses are means over values
     axis.set_title(TERMS.get(term, term) + ", nats" * nats, fontsize=FONT)
     ends = [line.get_ydata() for line in axis.lines if len(line.get_ydata())]
     low, high = min(map(min, ends)), max(map(max, ends))
@@ -84,10 +121,21 @@ def plot_triptych(
 ) -> Figure:  # not shown
     "Pictures, their reconstructions, and the differences; `ValueError` for other shapes, and where the bands do not come out even"
     x, y = (t.detach().cpu().float() for t in (pictures, reconstructions))
-    if x.ndim != 4 or x.shape != y.shape: raise ValueError(f"pictures have shape {list(x.shape)}, reconstructions {list(y.shape)}; expected [n, C, H, W] twice")
-    if len(x) < 1 or bands < 1 or len(x) % bands: raise ValueError(f"{len(x)} pictures do not fill bands={bands} of equal length; expected a multiple, at least one")
-    rows = torch.stack([t.unflatten(0, (bands, -1)) for t in (x, y, .5 + (y - x) / 2)], 1).flatten(0, 1)
-    return plot_grid(rows, titles=["picture", "reconstruction", "difference"] * bands, breaks=range(3, 3 * bands, 3), title=title)
+    if x.ndim != 4 or x.shape != y.shape:
+        raise ValueError(
+            f"pictures have shape {list(x.shape)}, reconstructions {list(y.shape)}; expected [n, C, H, W] twice"
+        )
+    if len(x) < 1 or bands < 1 or len(x) % bands:
+        raise ValueError(
+            f"{len(x)} pictures do not fill bands={bands} of equal length; expected a multiple, at least one"
+        )
+    rows = torch.stack([t.unflatten(0, (bands, -1)) for t in (x, y, 0.5 + (y - x) / 2)], 1).flatten(0, 1)
+    return plot_grid(
+        rows,
+        titles=["picture", "reconstruction", "difference"] * bands,
+        breaks=range(3, 3 * bands, 3),
+        title=title,
+    )
 
 # %% ../nbs/83_plots.ipynb #c86f7f73
 def pick(
@@ -99,6 +147,7 @@ def pick(
     test = data.part("test")
     return test.images(torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n])
 
+
 def plot_reconstructions(
     model: nn.Module,  # with `encode` and `decode`
     data: ImageDataset,  # its test part is used
@@ -109,8 +158,12 @@ def plot_reconstructions(
 ) -> Figure:  # not shown
     "`plot_triptych` of test pictures; `ValueError` as there, and for fewer test pictures than asked for"
     x = pick(data, columns * bands, seed).to(device_of(model))
-    if len(x) < columns * bands: raise ValueError(f"columns={columns} times bands={bands} asks for {columns * bands} test pictures; {data.name} has {len(x)}")
-    with evaluating(model): y = model.decode(model.encode(x))
+    if len(x) < columns * bands:
+        raise ValueError(
+            f"columns={columns} times bands={bands} asks for {columns * bands} test pictures; {data.name} has {len(x)}"
+        )
+    with evaluating(model):
+        y = model.decode(model.encode(x))
     return plot_triptych(x, y, bands, title)
 
 # %% ../nbs/83_plots.ipynb #477b51f8
@@ -121,12 +174,23 @@ def plot_sheets(
 ) -> Figure:  # not shown
     "Sheets of pictures side by side, each with its name above; `ValueError` without sheets, for empty ones, and for pictures of different shapes"
     shapes = {name: list(x.shape) for name, x in sheets.items()}
-    if not sheets or columns < 1: raise ValueError(f"{len(sheets)} sheets of columns={columns}; expected at least one of each")
-    if len({tuple(s[1:]) for s in shapes.values()}) > 1 or any(len(s) != 4 or s[0] < 1 for s in shapes.values()):
-        raise ValueError(f"sheets have shapes {shapes}; expected pictures [n, C, H, W], at least one a sheet, all of one size")
+    if not sheets or columns < 1:
+        raise ValueError(f"{len(sheets)} sheets of columns={columns}; expected at least one of each")
+    if len({tuple(s[1:]) for s in shapes.values()}) > 1 or any(
+        len(s) != 4 or s[0] < 1 for s in shapes.values()
+    ):
+        raise ValueError(
+            f"sheets have shapes {shapes}; expected pictures [n, C, H, W], at least one a sheet, all of one size"
+        )
     down, (height, width) = -(-max(s[0] for s in shapes.values()) // columns), next(iter(shapes.values()))[2:]
-    across = min(WIDTH / len(sheets), .5 * columns + .1)
-    figure, axes = canvas(across * len(sheets), across * down * height / (columns * width) + .25 + .25 * bool(title), 1, len(sheets), title)
+    across = min(WIDTH / len(sheets), 0.5 * columns + 0.1)
+    figure, axes = canvas(
+        across * len(sheets),
+        across * down * height / (columns * width) + 0.25 + 0.25 * bool(title),
+        1,
+        len(sheets),
+        title,
+    )
     for axis, (name, x) in zip(axes[0], sheets.items()):
         whole = torch.cat([x.detach().cpu().float(), x.new_ones(down * columns - len(x), *x.shape[1:]).cpu()])
         put_rows(axis, whole.unflatten(0, (down, columns)))
@@ -141,10 +205,16 @@ def samples(
 ) -> dict[str, Tensor]:  # "hybrid", and "prior" where the model has one: `[n, C, H, W]`
     "Pictures from each way of sampling; `ValueError` for a model without a bank"
     bank = bank_of(model)
-    if bank is None: raise ValueError("the model carries no bank, which `fit` gives it at the end: set model.bank = encode(model, data)")
+    if bank is None:
+        raise ValueError(
+            "the model carries no bank, which `fit` gives it at the end: set model.bank = encode(model, data)"
+        )
     draws = {"hybrid": HybridSampler(bank, model.groups)}
-    if getattr(model, "has_prior", False): draws["prior"] = PriorSampler(bank.shape[1], device_of(model))
-    with evaluating(model): return {name: model.decode(draw(n, seed)) for name, draw in draws.items()}
+    if getattr(model, "has_prior", False):
+        draws["prior"] = PriorSampler(bank.shape[1], device_of(model))
+    with evaluating(model):
+        return {name: model.decode(draw(n, seed)) for name, draw in draws.items()}
+
 
 def plot_samples(
     model: nn.Module,  # with `decode`, `groups` and a bank
@@ -167,7 +237,12 @@ def told(
     "The factor that each latent tells most about"
     train = data.part("train")
     index = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:n]
-    return tells(encode_at(model, train, index).cpu().numpy(), train.factors(index).cpu().numpy(), train.factor_space.names)
+    return tells(
+        encode_at(model, train, index).cpu().numpy(),
+        train.factors(index).cpu().numpy(),
+        train.factor_space.names,
+    )
+
 
 def plot_latents(
     model: nn.Module,  # with `encode`, `decode`, `groups` and a bank
@@ -177,7 +252,8 @@ def plot_latents(
     title: str = "",
 ) -> Figure:  # not shown
     "`plot_traversal` of each latent around one test picture; `ValueError` without a bank, and for fewer than two steps"
-    with evaluating(model): z = model.encode(pick(data, 1, seed).to(device_of(model)))[0]
+    with evaluating(model):
+        z = model.encode(pick(data, 1, seed).to(device_of(model)))[0]
     names = latent_labels(model.groups)
     facts = [""] * len(z) if data.factor_space is None else told(model, data)
     labels = ["\n".join(filter(None, [name, facts[d]])) for d, name in names.items()]
@@ -192,10 +268,15 @@ def plot_information(
 ) -> Figure:  # not shown
     "Heat map of factors against latents; `ValueError` for names or groups that do not fit"
     nats = np.asarray(nats, float)
-    if nats.ndim != 2: raise ValueError(f"the information has shape {list(nats.shape)}; expected [latents, factors]")
+    if nats.ndim != 2:
+        raise ValueError(f"the information has shape {list(nats.shape)}; expected [latents, factors]")
     order = list(range(len(nats))) if groups is None else list(chain(*groups))
-    if sorted(order) != list(range(len(nats))): raise ValueError(f"groups {groups} must hold each of the {len(nats)} latents once")
-    return heat_map(nats[order].T, list(factors), [f"z{d + 1}" for d in order], variables(groups), title=title)
+    if sorted(order) != list(range(len(nats))):
+        raise ValueError(f"groups {groups} must hold each of the {len(nats)} latents once")
+    return heat_map(
+        nats[order].T, list(factors), [f"z{d + 1}" for d in order], variables(groups), title=title
+    )
+
 
 def plot_factors(
     model: nn.Module,  # with `encode` and `groups`
@@ -206,17 +287,26 @@ def plot_factors(
 ) -> Figure:  # not shown
     "`plot_information` of a model's codes of test pictures; `ValueError` for data without factors"
     test = data.part("test")
-    if test.factor_space is None: raise ValueError(f"{data.name} has no factors; expected data with factors, such as shapes3d-twin")
+    if test.factor_space is None:
+        raise ValueError(f"{data.name} has no factors; expected data with factors, such as shapes3d-twin")
     index = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n]
-    return plot_information(mutual_information(encode_at(model, test, index), test.factors(index)), test.factor_space.names, model.groups, title)
+    return plot_information(
+        mutual_information(encode_at(model, test, index), test.factors(index)),
+        test.factor_space.names,
+        model.groups,
+        title,
+    )
 
 # %% ../nbs/83_plots.ipynb #7c09e190
 def cells(
     table: str,  # Markdown
 ) -> list[list[str]]:
     "The cells of a Markdown table, its head first"
-    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.strip().splitlines()]
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.strip().splitlines()
+    ]
     return [row for row in rows if not set("".join(row)) <= set("-: ")]
+
 
 def plot_scores(
     scores: Scores,  # from `evaluate`
@@ -225,12 +315,13 @@ def plot_scores(
     "The table of one model's scores as a picture"
     rows = [(*row[:-1], fill(row[-1], 46)) for row in cells(scores.table())]
     bottoms = np.cumsum([1 + row[-1].count("\n") for row in rows])
-    height = .2 * bottoms[-1]
-    figure, ((axis,),) = canvas(WIDTH, height + .25 * bool(title), title=title)
+    height = 0.2 * bottoms[-1]
+    figure, ((axis,),) = canvas(WIDTH, height + 0.25 * bool(title), title=title)
     axis.axis("off")
-    axis.set(xlim=(0, 1), ylim=(bottoms[-1], 0), position=(.01, 0, .98, height / figure.get_figheight()))
+    axis.set(xlim=(0, 1), ylim=(bottoms[-1], 0), position=(0.01, 0, 0.98, height / figure.get_figheight()))
     for row, bottom in zip(rows, bottoms):
         top, first = bottom - 1 - row[-1].count("\n"), bottom == bottoms[0]
-        for x, text in zip((0, .29, .41), row): axis.text(x, top + .2, text, va="top", fontsize=FONT, fontweight="bold" if first else "normal")
-        axis.axhline(bottom, color="black" if first else ".85", lw=.8)
+        for x, text in zip((0, 0.29, 0.41), row):
+            axis.text(x, top + 0.2, text, va="top", fontsize=FONT, fontweight="bold" if first else "normal")
+        axis.axhline(bottom, color="black" if first else ".85", lw=0.8)
     return figure

@@ -61,7 +61,11 @@ ORIGINS = {
     "dsprites-twin": "our own rendering, with the factor grid of dSprites (737,280 pictures, five factors); not the original data set",
     "mpi3d-twin": "our own rendering, with the factor grid of MPI3D (1,036,800 pictures, seven factors); not the original data set",
 }
-SCALES = {"desk": "desk: a small network, trained for minutes on a CPU; not the papers' scale", "paper": "paper: the papers' network"}
+SCALES = {
+    "desk": "desk: a small network, trained for minutes on a CPU; not the papers' scale",
+    "paper": "paper: the papers' network",
+}
+
 
 def facts(
     model: Autoencoder,
@@ -72,8 +76,12 @@ def facts(
     "What the head of the page says."
     spec, size = model.spec or {}, " × ".join(map(str, data.image_shape))
     structure = f"{model.latent_dim} latents in {len(model.groups)} variables, {sum(p.numel() for p in model.parameters()):,} parameters"
-    known = {"Model": f"{spec.get('name', 'own').upper()}: {structure}", "Data": ": ".join(filter(None, [data.name, ORIGINS.get(data.name)])),
-             "Pictures": f"{size} (channels × height × width)", "Training": f"{steps:,} steps" + (f", {seconds:,.0f} seconds" if seconds else "")}
+    known = {
+        "Model": f"{spec.get('name', 'own').upper()}: {structure}",
+        "Data": ": ".join(filter(None, [data.name, ORIGINS.get(data.name)])),
+        "Pictures": f"{size} (channels × height × width)",
+        "Training": f"{steps:,} steps" + (f", {seconds:,.0f} seconds" if seconds else ""),
+    }
     return known | ({"Scale": SCALES[spec["preset"]]} if spec.get("preset") in SCALES else {})
 
 # %% ../nbs/84_report.ipynb #66e14290
@@ -85,6 +93,7 @@ def section(
     "A heading, a sentence, and what they are about."
     return f"<h2>{html.escape(title)}</h2>\n<p>{html.escape(text)}</p>\n{body}\n"
 
+
 def picture(
     path: Path,  # a PNG
     alt: str,  # what it shows, in words
@@ -93,11 +102,19 @@ def picture(
     data = base64.b64encode(path.read_bytes()).decode()
     return f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></figure>'
 
+
 def rows(table: str) -> str:  # HTML
     "A Markdown table in HTML."
     head, *body = cells(table)
-    line = lambda row, tag: "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>\n"
-    return '<div class="scroll"><table>\n' + line(head, "th") + "".join(line(row, "td") for row in body) + "</table></div>"
+    line = lambda row, tag: (
+        "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>\n"
+    )
+    return (
+        '<div class="scroll"><table>\n'
+        + line(head, "th")
+        + "".join(line(row, "td") for row in body)
+        + "</table></div>"
+    )
 
 # %% ../nbs/84_report.ipynb #44045f9a
 def code(
@@ -110,7 +127,7 @@ def code(
     options = "".join(f", {k}={v!r}" for k, v in how.items() if k != "name")
     return f"""import sae_lit as sl
 
-data  = sl.load_data({how['name']!r}{options})
+data  = sl.load_data({how["name"]!r}{options})
 model = sl.load_model({str(folder)!r})
 sl.explore(model, data)                                  # sliders, in a notebook
 
@@ -128,26 +145,41 @@ def report(
     called: Path | None = None,  # what the page shall call the folder, if it will be moved
 ) -> Path:  # the page
     "Write `figures/*.png` and `report.html`; `ValueError` without a folder, or for data that are not pictures."
-    if len(data.image_shape) != 3: raise ValueError(f"{data.name} has shape {list(data.image_shape)}: a report needs pictures, [C, H, W]")
+    if len(data.image_shape) != 3:
+        raise ValueError(
+            f"{data.name} has shape {list(data.image_shape)}: a report needs pictures, [C, H, W]"
+        )
     run = run if isinstance(run, Run) else opened(Path(run))
     folder = Path(folder or run.folder or "")
-    if not folder.name: raise ValueError("the run was not written to a folder: say where to put the report, folder=...")
+    if not folder.name:
+        raise ValueError("the run was not written to a folder: say where to put the report, folder=...")
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     curves = ["loss"] + ["val_mse"] * any("val_mse" in entry for entry in run.history)
-    figures = {"reconstructions": plot_reconstructions(run.model, data, bands=2), "samples": plot_samples(run.model),
-               "traversals": plot_latents(run.model, data), "history": plot_history(run.history, curves), "scores": plot_scores(scores)}
+    figures = {
+        "reconstructions": plot_reconstructions(run.model, data, bands=2),
+        "samples": plot_samples(run.model),
+        "traversals": plot_latents(run.model, data),
+        "history": plot_history(run.history, curves),
+        "scores": plot_scores(scores),
+    }
     for name, figure in figures.items():
         atomically(folder / f"figures/{name}.png", lambda path: figure.savefig(path, format="png", dpi=160))
     page = compose(run, data, scores, folder, seconds, called or folder)
     atomically(folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
     return folder / "report.html"
 
+
 def opened(
     folder: Path,  # of a finished run
 ) -> Run:
     "The run in a folder, with its model."
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return Run(load_model(folder), folder, [json.loads(line) for line in lines], json.loads((folder / "config.json").read_text()))
+    return Run(
+        load_model(folder),
+        folder,
+        [json.loads(line) for line in lines],
+        json.loads((folder / "config.json").read_text()),
+    )
 
 # %% ../nbs/84_report.ipynb #22c4f1d5
 def compose(
@@ -159,17 +191,49 @@ def compose(
     called: Path,  # how the page names it
 ) -> str:  # HTML
     "The page."
-    name, figure = (run.model.spec or {}).get("name", "autoencoder"), lambda which, alt: picture(folder / f"figures/{which}.png", alt)
+    name, figure = (
+        (run.model.spec or {}).get("name", "autoencoder"),
+        lambda which, alt: picture(folder / f"figures/{which}.png", alt),
+    )
     parts = [
-        section("Reconstructions", "Pictures that the model has never seen, below each what it makes of it, and the difference, grey where there is none.",
-                figure("reconstructions", "Rows of test pictures, each above its reconstruction and the difference")),
-        section("Samples", "New pictures. Hybrid: each variable takes its value from another training picture. Prior, where the model has one: latents drawn from a normal distribution.",
-                figure("samples", "A sheet of hybrid samples, and of samples of the prior where there is one")),
-        section("Traversals", "One latent at a time moves over its observed range, all others stay. U1 enters the decoder first. Where factors are known, each latent names the one it tells most about, and how much of it.",
-                figure("traversals", "A row of pictures for each latent")),
-        section("Scores", "Reconstruction and fidelity on pictures kept apart from training (FFD is a distance with our own features, not a FID); the others on codes of pictures with known factors.", rows(scores.table())),
-        section("Learning curve", "What the training logged.", figure("history", "Training loss and validation error over steps")),
-        section("Go on", "Load this model, and move its latents with sliders:", f"<pre>{html.escape(code(called, data, run.model.latent_dim))}</pre>")]
+        section(
+            "Reconstructions",
+            "Pictures that the model has never seen, below each what it makes of it, and the difference, grey where there is none.",
+            figure(
+                "reconstructions", "Rows of test pictures, each above its reconstruction and the difference"
+            ),
+        ),
+        section(
+            "Samples",
+            "New pictures. Hybrid: each variable takes its value from another training picture. Prior, where the model has one: latents drawn from a normal distribution.",
+            figure("samples", "A sheet of hybrid samples, and of samples of the prior where there is one"),
+        ),
+        section(
+            "Traversals",
+            "One latent at a time moves over its observed range, all others stay. U1 enters the decoder first. Where factors are known, each latent names the one it tells most about, and how much of it.",
+            figure("traversals", "A row of pictures for each latent"),
+        ),
+        section(
+            "Scores",
+            "Reconstruction and fidelity on pictures kept apart from training (FFD is a distance with our own features, not a FID); the others on codes of pictures with known factors.",
+            rows(scores.table()),
+        ),
+        section(
+            "Learning curve",
+            "What the training logged.",
+            figure("history", "Training loss and validation error over steps"),
+        ),
+        section(
+            "Go on",
+            "Load this model, and move its latents with sliders:",
+            f"<pre>{html.escape(code(called, data, run.model.latent_dim))}</pre>",
+        ),
+    ]
     head = facts(run.model, data, run.history[-1]["step"], seconds)
     listed = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in head.items())
-    return PAGE.substitute(style=STYLE, title=html.escape(f"{name.upper()} on {data.name}"), facts=listed, sections="\n".join(parts))
+    return PAGE.substitute(
+        style=STYLE,
+        title=html.escape(f"{name.upper()} on {data.name}"),
+        facts=listed,
+        sections="\n".join(parts),
+    )

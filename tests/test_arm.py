@@ -1,4 +1,5 @@
 "The arm goes wherever the rooms go: demo, training, scores, sliders, studies, perturbation, and a file that the reader takes for a published one."
+
 import copy
 import json
 from pathlib import Path
@@ -81,8 +82,14 @@ def test_demo(tmp_path: Path, monkeypatch, capsys):
 
 
 def test_study(tmp_path: Path):
-    study = Study("arm", named("ae"), {"mpi3d-twin": {"resolution": 16}}, seeds=(0,), recipe={"steps": 3, "batch_size": 8},
-                  measures={"evaluation": {"n": 300, "n_test": 100}})
+    study = Study(
+        "arm",
+        named("ae"),
+        {"mpi3d-twin": {"resolution": 16}},
+        seeds=(0,),
+        recipe={"steps": 3, "batch_size": 8},
+        measures={"evaluation": {"n": 300, "n_test": 100}},
+    )
     run_study(study, tmp_path / "runs", tmp_path / "results", workers=1)
     record = json.loads((tmp_path / "results/arm/ae-mpi3d-twin-0.json").read_text())
     assert record["measures"]["evaluation"]["scores"]["mse"] > 0
@@ -94,14 +101,14 @@ def test_perturbation(runs: list[Path], arm: MPI3DTwin, tmp_path: Path):
     assert len(poses) == 3 * 40 * 40
     found = choose(runs, poses, n=500)
     assert len(found.s) == len(poses)
-    made = perturb(poses, found.s, epsilon=.15, encoder=found.encoder)
+    made = perturb(poses, found.s, epsilon=0.15, encoder=found.encoder)
     difference = (made.images([0, 77]) - poses.images([0, 77])).abs()
-    assert .149 < difference.max() < .151
+    assert 0.149 < difference.max() < 0.151
     again = load(poses, made.save(tmp_path / "p.npz"))
     assert torch.equal(again.images([5]), made.images([5]))
-    noisy = load_data("random-signs:mpi3d-twin", resolution=16, epsilon=.1)
-    assert .099 < (noisy.images([1_036_799]) - arm.images([1_036_799])).abs().max() < .101
-    assert (uniform_noise(arm, .1).images([9]) - arm.images([9])).abs().max() <= .1
+    noisy = load_data("random-signs:mpi3d-twin", resolution=16, epsilon=0.1)
+    assert 0.099 < (noisy.images([1_036_799]) - arm.images([1_036_799])).abs().max() < 0.101
+    assert (uniform_noise(arm, 0.1).images([9]) - arm.images([9])).abs().max() <= 0.1
 
 
 def test_rendering_never_waits_for_the_device(arm: MPI3DTwin):
@@ -112,11 +119,13 @@ def test_rendering_never_waits_for_the_device(arm: MPI3DTwin):
     with FakeTensorMode():
         like = lambda t: torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="cuda")
         for name, value in vars(arm).items():
-            if torch.is_tensor(value): setattr(pretended, name, like(value))
+            if torch.is_tensor(value):
+                setattr(pretended, name, like(value))
         pretended.device = torch.device("cuda")
         images = pretended.render(like(factors))
         assert images.shape == (4, 3, 16, 16) and images.device.type == "cuda"
-        with pytest.raises(DataDependentOutputException): images.max().item()
+        with pytest.raises(DataDependentOutputException):
+            images.max().item()
 
 
 def test_the_reader_takes_the_file(tmp_path: Path):
@@ -127,5 +136,7 @@ def test_the_reader_takes_the_file(tmp_path: Path):
     read = MPI3D("toy", path, grid=(1, 1, 1, 1, 1, 40, 40))
     rows = [0, 39, 40, 1599]
     assert torch.equal(read.factors(rows), twin.factors(rows))
-    assert np.array_equal((read.images(rows) * 255).round().byte().permute(0, 2, 3, 1).numpy(), twin.uint8(rows))
+    assert np.array_equal(
+        (read.images(rows) * 255).round().byte().permute(0, 2, 3, 1).numpy(), twin.uint8(rows)
+    )
     assert read.factor_space.names == ARM.names

@@ -1,4 +1,5 @@
 "The explorer in a real browser: a person's mouse drags a slider, in JupyterLab and on the web page, and the picture on the screen follows."
+
 import os
 import re
 import shutil
@@ -22,9 +23,16 @@ from sae_lit.cli import main
 from tests import hear
 from tests.conftest import ROOT
 
-playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright (`make setup` does)")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no browser: install Chromium (`make browser` on Debian), or set CHROMIUM to where one is")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="no Playwright: pip install playwright (`make setup` does)"
+)
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM,
+    reason="no browser: install Chromium (`make browser` on Debian), or set CHROMIUM to where one is",
+)
 # Without a sandbox, for CI runs as root; and silent, for it has nobody to talk to but this machine.
 SILENT = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split()
 PATIENCE = 300  # seconds; a busy machine takes its time
@@ -42,8 +50,13 @@ def browser() -> Iterator["playwright.Browser"]:
 def window(browser, address: str) -> Iterator["playwright.Page"]:
     "A page in the browser, whose console must hold no error at the end."
     page, errors = browser.new_page(viewport={"width": 1400, "height": 900}), []
-    page.set_default_timeout(1000*PATIENCE)
-    page.on("console", lambda message: message.type == "error" and errors.append(f"{message.text} {message.location.get('url', '')}"))
+    page.set_default_timeout(1000 * PATIENCE)
+    page.on(
+        "console",
+        lambda message: (
+            message.type == "error" and errors.append(f"{message.text} {message.location.get('url', '')}")
+        ),
+    )
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
     yield page
@@ -55,9 +68,11 @@ def window(browser, address: str) -> Iterator["playwright.Page"]:
 def serving(words: list, port: int, home: Path) -> Iterator[subprocess.Popen]:
     "A server that answers on the port, with a home of its own so that nobody's settings matter. It ends by Control-C, and must do so well."
     env = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
-    with open(home/"server.log", "w+") as log:
-        server = subprocess.Popen(list(map(str, words)), cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT, preexec_fn=hear)
-        said = lambda: (home/"server.log").read_text()
+    with open(home / "server.log", "w+") as log:
+        server = subprocess.Popen(
+            list(map(str, words)), cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT, preexec_fn=hear
+        )
+        said = lambda: (home / "server.log").read_text()
         try:
             until(lambda: server.poll() is not None or answers(port), said)
             assert server.poll() is None, said()
@@ -70,8 +85,10 @@ def serving(words: list, port: int, home: Path) -> Iterator[subprocess.Popen]:
 
 
 def answers(port: int) -> bool:
-    try: return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE))
-    except urllib.error.URLError: return False
+    try:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE))
+    except urllib.error.URLError:
+        return False
 
 
 def until(done: Callable[[], object], why: Callable[[], str] = lambda: "") -> None:
@@ -79,16 +96,17 @@ def until(done: Callable[[], object], why: Callable[[], str] = lambda: "") -> No
     end = time.monotonic() + PATIENCE
     while not done():
         assert time.monotonic() < end, f"waited {PATIENCE} s; {why()}"
-        time.sleep(.05)
+        time.sleep(0.05)
 
 
 def address(home: Path) -> str:
     "What the server says where it is, with the token."
-    return re.search(r"http://\S+[?]token=\w+", (home/"server.log").read_text())[0]
+    return re.search(r"http://\S+[?]token=\w+", (home / "server.log").read_text())[0]
 
 
 def a_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server: return server.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def pixels(page, name: str) -> bytes:
@@ -107,7 +125,7 @@ def drag(page, number: int, by: int) -> None:
     handle = page.locator(".noUi-handle").nth(number)
     handle.scroll_into_view_if_needed()
     before, original, box = pixels(page, "decoded"), pixels(page, "original"), handle.bounding_box()
-    x, y = box["x"] + box["width"]/2, box["y"] + box["height"]/2
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + by, y, steps=8)
@@ -118,19 +136,34 @@ def drag(page, number: int, by: int) -> None:
 
 def press(page, number: int, times: int) -> None:
     "Hold arrow keys on a slider, to and fro; the page draws in between."
-    page.locator(".noUi-handle").nth(number).evaluate("""async (handle, times) => {
+    page.locator(".noUi-handle").nth(number).evaluate(
+        """async (handle, times) => {
         for (let i = 0; i < times; i++) {
             handle.dispatchEvent(new KeyboardEvent('keydown', {key: i % 100 < 50 ? 'ArrowRight' : 'ArrowLeft', bubbles: true}));
             await new Promise(done => setTimeout(done, 5));
-        }}""", times)
+        }}""",
+        times,
+    )
 
 
 def test_web_page(browser, tmp_path: Path):
-    run, port, program = tmp_path/"run", a_port(), "import sys; from sae_lit.cli import main; sys.exit(main())"
-    assert main([*"train --model sae-4 --data digits --resolution 8 --steps 300 --batch-size 16 --out".split(), str(run)]) == 0
+    run, port, program = (
+        tmp_path / "run",
+        a_port(),
+        "import sys; from sae_lit.cli import main; sys.exit(main())",
+    )
+    assert (
+        main(
+            [
+                *"train --model sae-4 --data digits --resolution 8 --steps 300 --batch-size 16 --out".split(),
+                str(run),
+            ]
+        )
+        == 0
+    )
     explore = [sys.executable, "-c", program, "explore", run, "--port", port, "--no-browser"]
     with serving(explore, port, tmp_path), window(browser, address(tmp_path)) as page:
-        assert Image.open(run/"figures/explorer.png").width > 500  # the still
+        assert Image.open(run / "figures/explorer.png").width > 500  # the still
         there(page)
         text = page.inner_text("body")
         assert "sae-4 on digits" in text and "U4 · z12" in text
@@ -144,14 +177,19 @@ def test_web_page(browser, tmp_path: Path):
         drag(page, 5, -40)  # not the latent whose traversal is shown
         until(lambda: pixels(page, "strip") != strip, lambda: "the strip did not follow")
 
-        for button, number, changes in (("mix", 1, "decoded"), ("hybrid sample", 0, "decoded"), ("another picture", 0, "original")):
+        for button, number, changes in (
+            ("mix", 1, "decoded"),
+            ("hybrid sample", 0, "decoded"),
+            ("another picture", 0, "original"),
+        ):
             before = pixels(page, changes)
             page.get_by_role("button", name=button).nth(number).click()
             until(lambda: pixels(page, changes) != before, lambda: f"nothing came of {button!r}")
 
         page.get_by_role("button", name="save picture").click()
-        with page.expect_download() as download: page.get_by_text("download").click()
-        assert Path(download.value.path()).read_bytes() == (run/"figures/explored-1.png").read_bytes()
+        with page.expect_download() as download:
+            page.get_by_text("download").click()
+        assert Path(download.value.path()).read_bytes() == (run / "figures/explored-1.png").read_bytes()
 
         elements = "document.querySelectorAll('*').length"  # as many after a thousand moves
         before = page.evaluate(elements)
@@ -161,17 +199,30 @@ def test_web_page(browser, tmp_path: Path):
 
 def test_jupyterlab(browser, tmp_path: Path):
     "The explorer's own notebook, down to its first explorer, by the menu's Run All Cells."
-    notebook = nbformat.read(ROOT/"nbs/52_explorer.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "nbs/52_explorer.ipynb", as_version=4)
     first = next(i for i, cell in enumerate(notebook.cells) if cell.source == "explore(model, data)")
-    del notebook.cells[first + 1:]
-    for cell in notebook.cells: cell.pop("outputs", None) is None or cell.update(outputs=[])
-    nbformat.write(notebook, tmp_path/"explorer.ipynb")
+    del notebook.cells[first + 1 :]
+    for cell in notebook.cells:
+        cell.pop("outputs", None) is None or cell.update(outputs=[])
+    nbformat.write(notebook, tmp_path / "explorer.ipynb")
     port = a_port()
-    quiet = ["--no-browser", "--allow-root", "--ServerApp.token=", f"--ServerApp.port={port}", f"--ServerApp.root_dir={tmp_path}",
-             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None"]
-    with serving([sys.executable, "-m", "jupyterlab", *quiet], port, tmp_path), window(browser, f"http://127.0.0.1:{port}/lab/tree/explorer.ipynb") as page:
+    quiet = [
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.token=",
+        f"--ServerApp.port={port}",
+        f"--ServerApp.root_dir={tmp_path}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=None",
+    ]
+    with (
+        serving([sys.executable, "-m", "jupyterlab", *quiet], port, tmp_path),
+        window(browser, f"http://127.0.0.1:{port}/lab/tree/explorer.ipynb") as page,
+    ):
         page.locator(".jp-RenderedMarkdown h1").first.wait_for()
-        page.get_by_text("| Idle").wait_for()  # JupyterLab silently drops what is to run before its kernel is there
+        page.get_by_text(
+            "| Idle"
+        ).wait_for()  # JupyterLab silently drops what is to run before its kernel is there
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         there(page)

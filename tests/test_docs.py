@@ -1,4 +1,5 @@
 "The documentation site: what docments say reaches the reference, notebooks show what is stored in them, and a broken link is an error."
+
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,15 @@ from tests.conftest import ROOT
 from tools.docs import build, lookup
 from tools.reference import markdown_table, prose, table
 
-pytestmark = pytest.mark.filterwarnings("ignore:'myst_parser")   # it uses an attribute that leaves in Sphinx 11
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:'myst_parser"
+)  # it uses an attribute that leaves in Sphinx 11
 
 
 def scaled(
     codes: "list[float] | None",  # Real numbers, `[N]`
     *shifts: int,  # one a code
-    by: float = 2.,  # >= 1, not `$HOME`
+    by: float = 2.0,  # >= 1, not `$HOME`
     **options: str,  # for <nobody>
 ) -> list[float]:  # As many as `codes`
     "Codes times `by`."
@@ -30,9 +33,12 @@ def unsaid(codes, by=(1, 2)) -> None: ...
 
 def test_docments_become_a_table():
     assert [tuple(row) for row in table(scaled)] == [
-        ("codes", "list[float] | None", "", "Real numbers, `[N]`"), ("*shifts", "int", "", "one a code"),
-        ("by", "float", "2.0", ">= 1, not `$HOME`"), ("**options", "str", "", "for <nobody>"),
-        ("returns", "list[float]", "", "As many as `codes`")]
+        ("codes", "list[float] | None", "", "Real numbers, `[N]`"),
+        ("*shifts", "int", "", "one a code"),
+        ("by", "float", "2.0", ">= 1, not `$HOME`"),
+        ("**options", "str", "", "for <nobody>"),
+        ("returns", "list[float]", "", "As many as `codes`"),
+    ]
     assert [tuple(row) for row in table(unsaid)] == [("codes", "", "", ""), ("by", "", "(1, 2)", "")]
 
 
@@ -44,7 +50,7 @@ def test_comments_are_words_and_no_markup():
 
 def notebook(folder: Path, *cells: dict) -> Path:
     "A notebook of the metrics room in `folder`."
-    path = folder/"69z_example.ipynb"
+    path = folder / "69z_example.ipynb"
     write(new_notebook(cells=[new_markdown_cell("# An example\n\n> It promises little."), *cells]), path)
     return path
 
@@ -53,12 +59,23 @@ def notebook(folder: Path, *cells: dict) -> Path:
 def site(tmp_path_factory) -> Callable[[str], BeautifulSoup]:
     "A site of two of our notebooks and an example; called with the name of a page, it is that page."
     folder = tmp_path_factory.mktemp("site")
-    example = notebook(folder, new_markdown_cell("See `mutual_information`, `gap` and [the rules](60_information.ipynb#rules).\n\n<details><summary>Answer</summary>It is $x^2$.</details>"),
-                       new_code_cell("#| export\n#| eval: false\n1/0", outputs=[new_output("stream", text="stored, not computed")]),
-                       new_code_cell("#| hide\nsecret = 1"))
-    build([ROOT/"nbs/01_factors.ipynb", ROOT/"nbs/60_information.ipynb", example], folder/"out")
-    assert {p.name for p in folder.iterdir()} == {"out", example.name}, "a build leaves nothing beside the site"
-    return lambda name: BeautifulSoup((folder/f"out/{name}.html").read_text(encoding="utf-8"), "html.parser")
+    example = notebook(
+        folder,
+        new_markdown_cell(
+            "See `mutual_information`, `gap` and [the rules](60_information.ipynb#rules).\n\n<details><summary>Answer</summary>It is $x^2$.</details>"
+        ),
+        new_code_cell(
+            "#| export\n#| eval: false\n1/0", outputs=[new_output("stream", text="stored, not computed")]
+        ),
+        new_code_cell("#| hide\nsecret = 1"),
+    )
+    build([ROOT / "nbs/01_factors.ipynb", ROOT / "nbs/60_information.ipynb", example], folder / "out")
+    assert {p.name for p in folder.iterdir()} == {"out", example.name}, (
+        "a build leaves nothing beside the site"
+    )
+    return lambda name: BeautifulSoup(
+        (folder / f"out/{name}.html").read_text(encoding="utf-8"), "html.parser"
+    )
 
 
 def test_reference_has_the_comments_and_leads_to_source_and_lesson(site):
@@ -67,11 +84,17 @@ def test_reference_has_the_comments_and_leads_to_source_and_lesson(site):
     rows = [[cell.get_text(strip=True) for cell in row("td")] for row in entry.table("tr")]
     assert ["whole", "bool", "Factors must be whole numbers"] in rows
     source, lesson = (link["href"] for link in entry.select(".where a"))
-    first, last = map(int, re.fullmatch(r"https://.*/sae_lit/metrics/information\.py#L(\d+)-L(\d+)", source).groups())
-    lines = (ROOT/"sae_lit/metrics/information.py").read_text(encoding="utf-8").splitlines()[first - 1:last]
+    first, last = map(
+        int, re.fullmatch(r"https://.*/sae_lit/metrics/information\.py#L(\d+)-L(\d+)", source).groups()
+    )
+    lines = (
+        (ROOT / "sae_lit/metrics/information.py").read_text(encoding="utf-8").splitlines()[first - 1 : last]
+    )
     assert lines[0].startswith("def as_arrays(") and "return codes" in lines[-1]
     anchor = site("60_information").find(id=lesson.partition("#")[2])
-    assert "def as_arrays(" in anchor.find_next("pre").get_text(), "the lesson's anchor does not stand at the cell"
+    assert "def as_arrays(" in anchor.find_next("pre").get_text(), (
+        "the lesson's anchor does not stand at the cell"
+    )
     assert site("60_information").select_one(".where a[href='api/sae_lit.metrics.information.html']")
 
 
@@ -84,27 +107,53 @@ def test_notebook_shows_what_is_stored_and_hides_what_is_hidden(site):
     assert "1/0" in page.get_text() and "stored, not computed" in page.get_text()
     assert "secret" not in page.get_text() and "#|" not in page.get_text()
     assert page.details.find(class_="math").get_text() == r"\(x^2\)"
-    assert [link["href"] for link in page("a", class_="internal") if link.code] == ["api/sae_lit.metrics.information.html#sae_lit.metrics.information.mutual_information"]
+    assert [link["href"] for link in page("a", class_="internal") if link.code] == [
+        "api/sae_lit.metrics.information.html#sae_lit.metrics.information.mutual_information"
+    ]
 
 
 def test_rooms_list_their_notebooks(site):
-    assert [link["href"] for link in site("room_60").find(id="metrics").ul("a")] == ["60_information.html", "69z_example.html"]
-    assert [link["href"] for link in site("index").select(".toctree-l1 > a")] == ["room_00.html", "room_60.html", "api/index.html"]
+    assert [link["href"] for link in site("room_6").find(id="metrics").ul("a")] == [
+        "60_information.html",
+        "69z_example.html",
+    ]
+    assert [link["href"] for link in site("index").select(".toctree-l1 > a")] == [
+        "room_0.html",
+        "room_6.html",
+        "api/index.html",
+    ]
 
 
-@pytest.mark.parametrize("link", ["[there](99_nowhere.ipynb)", "[there](#nowhere)", "![there](figures/nowhere.png)", "<a href='nowhere.html'>there</a>"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[there](99_nowhere.ipynb)",
+        "[there](#nowhere)",
+        "![there](figures/nowhere.png)",
+        "<a href='nowhere.html'>there</a>",
+    ],
+)
 def test_broken_link_is_named(tmp_path: Path, link: str):
-    with pytest.raises(SphinxError, match="69z_example[^\n]*nowhere"): build([notebook(tmp_path, new_markdown_cell(link))], tmp_path/"out")
+    with pytest.raises(SphinxError, match="69z_example[^\n]*nowhere"):
+        build([notebook(tmp_path, new_markdown_cell(link))], tmp_path / "out")
 
 
 def test_lookup_knows_files_anchors_and_what_lies_elsewhere(tmp_path: Path):
-    (tmp_path/"a.html").write_text("<p id='here'><a href='#here'>1</a><a href='b.html#there'>2</a><a href='https://example.org/x'>3</a><img src='data:,'>")
-    (tmp_path/"b.html").write_text("<a id='there' href='a.html#gone'>4</a><img src='c.png'><a href='a.html?q=1#here'>5</a>")
+    (tmp_path / "a.html").write_text(
+        "<p id='here'><a href='#here'>1</a><a href='b.html#there'>2</a><a href='https://example.org/x'>3</a><img src='data:,'>"
+    )
+    (tmp_path / "b.html").write_text(
+        "<a id='there' href='a.html#gone'>4</a><img src='c.png'><a href='a.html?q=1#here'>5</a>"
+    )
     broken, elsewhere = lookup(tmp_path)
-    assert broken == ["b.html: a.html#gone leads to no anchor of a.html", "b.html: c.png leads to no file"] and elsewhere == {"https://example.org/x"}
+    assert broken == [
+        "b.html: a.html#gone leads to no anchor of a.html",
+        "b.html: c.png leads to no file",
+    ] and elsewhere == {"https://example.org/x"}
 
 
 def test_no_folder_of_other_things_is_emptied(tmp_path: Path):
-    (tmp_path/"kept.txt").touch()
-    with pytest.raises(ValueError, match="something else than a site"): build([], tmp_path)
-    assert (tmp_path/"kept.txt").exists()
+    (tmp_path / "kept.txt").touch()
+    with pytest.raises(ValueError, match="something else than a site"):
+        build([], tmp_path)
+    assert (tmp_path / "kept.txt").exists()

@@ -33,22 +33,37 @@ def finished(
     run: Run | str | Path,  # from `fit`, or a folder that it wrote
 ) -> Run:
     "The run, read from its folder if need be. FileNotFoundError where there is no model."
-    if isinstance(run, Run): return run
-    folder = path('runs', run)
-    model, file = load_model(folder), folder / 'metrics.jsonl'
-    history = [json.loads(line) for line in file.read_text().splitlines() if line.endswith('}')] if file.is_file() else []
-    config = folder / 'config.json'
+    if isinstance(run, Run):
+        return run
+    folder = path("runs", run)
+    model, file = load_model(folder), folder / "metrics.jsonl"
+    history = (
+        [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+        if file.is_file()
+        else []
+    )
+    config = folder / "config.json"
     return Run(model, folder, history, json.loads(config.read_text()) if config.is_file() else {})
+
 
 def check_origin(
     run: Run,
     data: ImageDataset,  # clean
 ) -> Run:
     "The run; ValueError if it was trained on changed pictures, on another data set, or on pictures of another size."
-    about = (run.config.get('data') or {}).get('name')
-    if about and about.partition(':')[0] in AROUND: raise ValueError(f"a run was trained on {about!r}: s must come from an encoder that has only seen clean pictures")
-    if about and data.loaded_as and about != data.loaded_as['name']: raise ValueError(f"a run was trained on {about!r}, but s is wanted for {data.loaded_as['name']!r}: train on the same data")
-    if tuple(run.model.image_shape) != data.image_shape: raise ValueError(f"a run takes pictures {list(run.model.image_shape)}, but {data.name!r} has {list(data.image_shape)}: load the data at that resolution")
+    about = (run.config.get("data") or {}).get("name")
+    if about and about.partition(":")[0] in AROUND:
+        raise ValueError(
+            f"a run was trained on {about!r}: s must come from an encoder that has only seen clean pictures"
+        )
+    if about and data.loaded_as and about != data.loaded_as["name"]:
+        raise ValueError(
+            f"a run was trained on {about!r}, but s is wanted for {data.loaded_as['name']!r}: train on the same data"
+        )
+    if tuple(run.model.image_shape) != data.image_shape:
+        raise ValueError(
+            f"a run takes pictures {list(run.model.image_shape)}, but {data.name!r} has {list(data.image_shape)}: load the data at that resolution"
+        )
     return run
 
 # %% ../../nbs/74_choose.ipynb #30ad17a2
@@ -58,8 +73,9 @@ def encoder_hash(
 ) -> str:  # 16 hexadecimal digits
     "A short hash of the weights that make the code."
     known = hashlib.sha256()
-    for part in ('encoder', 'bottleneck'):
-        for name, t in getattr(model, part).state_dict().items(): known.update(f'{part}.{name}'.encode() + t.detach().cpu().contiguous().numpy().tobytes())
+    for part in ("encoder", "bottleneck"):
+        for name, t in getattr(model, part).state_dict().items():
+            known.update(f"{part}.{name}".encode() + t.detach().cpu().contiguous().numpy().tobytes())
     return known.hexdigest()[:16]
 
 # %% ../../nbs/74_choose.ipynb #eea46736
@@ -71,14 +87,25 @@ def judged(
     batch_size: int,
 ) -> dict:  # "mig", "active", "latents", "mse", or "excluded" with the reason
     "What a run is worth"
-    loss = run.history[-1]['loss'] if run.history else 0.
-    if not math.isfinite(loss): return {'excluded': f'the loss is {loss}'}
-    try: found, seen = posterior(run.model, data, index, batch_size), reconstruction_scores(run.model, data, index, batch_size)
+    loss = run.history[-1]["loss"] if run.history else 0.0
+    if not math.isfinite(loss):
+        return {"excluded": f"the loss is {loss}"}
+    try:
+        found, seen = (
+            posterior(run.model, data, index, batch_size),
+            reconstruction_scores(run.model, data, index, batch_size),
+        )
     except ValueError as error:
-        if 'NaN' not in str(error): raise
-        return {'excluded': 'codes or reconstructions are not finite'}
+        if "NaN" not in str(error):
+            raise
+        return {"excluded": "codes or reconstructions are not finite"}
     factors = data.factors(index).cpu()
-    return {'mig': mig(found.mean, factors), 'active': len(active_units(found.variance, threshold)), 'latents': found.mean.shape[1], 'mse': seen['mse']}
+    return {
+        "mig": mig(found.mean, factors),
+        "active": len(active_units(found.variance, threshold)),
+        "latents": found.mean.shape[1],
+        "mse": seen["mse"],
+    }
 
 # %% ../../nbs/74_choose.ipynb #b16d39a7
 def eligible(
@@ -87,23 +114,32 @@ def eligible(
     pruned: bool = False,  # may latents be asleep?
 ) -> tuple[list[int], str]:  # which runs are left, and what has to be said about that
     "Runs that are neither failed nor over-pruned; if all are over-pruned, those with most active latents. ValueError if all failed."
-    whole = [i for i, row in enumerate(rows) if 'excluded' not in row]
-    if not whole: raise ValueError(f"none of {len(rows)} runs is usable ({rows[0]['excluded']}): train again")
-    limit = (1 + tolerance) * float(np.median([rows[i]['mse'] for i in whole]))
+    whole = [i for i, row in enumerate(rows) if "excluded" not in row]
+    if not whole:
+        raise ValueError(f"none of {len(rows)} runs is usable ({rows[0]['excluded']}): train again")
+    limit = (1 + tolerance) * float(np.median([rows[i]["mse"] for i in whole]))
     for i in whole:
-        if rows[i]['mse'] > limit: rows[i]['excluded'] = f"reconstruction {rows[i]['mse']:.2g}, more than {limit:.2g}"
-    sharp = [i for i in whole if 'excluded' not in rows[i]]
-    if pruned: return sharp, ''
-    most = max(rows[i]['active'] for i in sharp)
+        if rows[i]["mse"] > limit:
+            rows[i]["excluded"] = f"reconstruction {rows[i]['mse']:.2g}, more than {limit:.2g}"
+    sharp = [i for i in whole if "excluded" not in rows[i]]
+    if pruned:
+        return sharp, ""
+    most = max(rows[i]["active"] for i in sharp)
     for i in sharp:
-        if rows[i]['active'] < rows[i]['latents']: rows[i]['excluded'] = f"{rows[i]['active']} of {rows[i]['latents']} latents active"
-    if kept := [i for i in sharp if 'excluded' not in rows[i]]: return kept, ''
-    return [i for i in sharp if rows[i]['active'] == most], f"Every run is over-pruned; taken among those with most active latents, {most} of {rows[sharp[0]]['latents']}."
+        if rows[i]["active"] < rows[i]["latents"]:
+            rows[i]["excluded"] = f"{rows[i]['active']} of {rows[i]['latents']} latents active"
+    if kept := [i for i in sharp if "excluded" not in rows[i]]:
+        return kept, ""
+    return (
+        [i for i in sharp if rows[i]["active"] == most],
+        f"Every run is over-pruned; taken among those with most active latents, {most} of {rows[sharp[0]]['latents']}.",
+    )
 
 # %% ../../nbs/74_choose.ipynb #15e84bfe
 @dataclass(frozen=True, repr=False)
 class Choice:
     "A direction to attack, and how it was found. Shown as Markdown in a notebook."
+
     s: Tensor  # float64 `[len(data)]`, mean 0 and deviation 1
     run: int  # which of the runs, from 0
     latent: int  # which latent of it, from 0
@@ -114,21 +150,30 @@ class Choice:
     note: str  # what limits the choice; empty if nothing does
 
     def __repr__(self) -> str:
-        number = lambda row, name: f'{row[name]:.3g}' if name in row else '–'
-        rows = [('run', 'MIG', 'active', 'MSE', 'why not')]
-        rows += [(f'{i} (chosen)' if i == self.run else str(i), *(number(row, name) for name in ('mig', 'active', 'mse')), row.get('excluded', '')) for i, row in enumerate(self.runs)]
-        told = ', '.join(f'{name} {value:.2f}' for name, value in self.information.items())
+        number = lambda row, name: f"{row[name]:.3g}" if name in row else "–"
+        rows = [("run", "MIG", "active", "MSE", "why not")]
+        rows += [
+            (
+                f"{i} (chosen)" if i == self.run else str(i),
+                *(number(row, name) for name in ("mig", "active", "mse")),
+                row.get("excluded", ""),
+            )
+            for i, row in enumerate(self.runs)
+        ]
+        told = ", ".join(f"{name} {value:.2f}" for name, value in self.information.items())
         return f"{markdown(rows)}\n\nLatent {self.latent}, mean variance {self.variance:.3f}. Normalised information of s: {told}. {self.note}".rstrip()
 
-    def _repr_markdown_(self) -> str: return repr(self)
+    def _repr_markdown_(self) -> str:
+        return repr(self)
 
 # %% ../../nbs/74_choose.ipynb #03b9e748
 @patch
 def to_dict(self: Choice) -> dict:  # JSON-ready
     "All but s itself."
-    return {name: value for name, value in vars(self).items() if name != 's'}
+    return {name: value for name, value in vars(self).items() if name != "s"}
 
-@checked(s=shape('N'), factors=shape('N', 'F', whole=True))
+
+@checked(s=shape("N"), factors=shape("N", "F", whole=True))
 def shares(
     s: Tensor,  # `[N]`
     factors: Tensor,  # classes `[N, F]`
@@ -138,38 +183,54 @@ def shares(
     known, found = mutual_information(s[:, None], factors)[0], {}
     for name, classes, value in zip(names, factors.T, known):
         p = classes.bincount() / len(classes)
-        if (entropy := -float(p.xlogy(p).sum())) > 0: found[name] = float(value) / entropy
+        if (entropy := -float(p.xlogy(p).sum())) > 0:
+            found[name] = float(value) / entropy
     return found
 
 # %% ../../nbs/74_choose.ipynb #9b7dccde
 @checked(which=one_of("worst", "best"), n=whole(2), threshold=real(0, None, "("), tolerance=real(0))
 def choose(
-    runs: Sequence[Run | str | Path],  # β-VAEs that differ in their seed only, or their folders; at least two, better ten
+    runs: Sequence[
+        Run | str | Path
+    ],  # β-VAEs that differ in their seed only, or their folders; at least two, better ten
     data: ImageDataset,  # the clean data set that s is for, with known factors
-    which: str = 'worst',  # "worst": lowest MIG, the attack; "best": highest, a control, whose latents may sleep
+    which: str = "worst",  # "worst": lowest MIG, the attack; "best": highest, a control, whose latents may sleep
     n: int = 10_000,  # pictures to judge on
     seed: int = 0,  # which pictures
-    threshold: float = .8,  # a latent is active if its mean variance lies below
-    tolerance: float = .1,  # how much worse than the median a reconstruction may be
+    threshold: float = 0.8,  # a latent is active if its mean variance lies below
+    tolerance: float = 0.1,  # how much worse than the median a reconstruction may be
     batch_size: int = 256,
 ) -> Choice:  # with `s` for all pictures of `data`, in order
     """The most entangled run's best-known latent, as posterior means on clean pictures (Clearing the Path).
 
     ValueError for fewer than two runs, unusable ones, encoders that were trained on changed or other pictures, and data without factors."""
-    if which not in ('worst', 'best'): raise ValueError(f"which={which!r}: expected 'worst' or 'best'")
-    if len(runs) < 2: raise ValueError(f"{len(runs)} run: expected at least two restarts to choose from, better ten")
-    if check_clean(data).factor_space is None: raise ValueError(f"{data.name!r} has no known factors, which MIG needs")
+    if which not in ("worst", "best"):
+        raise ValueError(f"which={which!r}: expected 'worst' or 'best'")
+    if len(runs) < 2:
+        raise ValueError(f"{len(runs)} run: expected at least two restarts to choose from, better ten")
+    if check_clean(data).factor_space is None:
+        raise ValueError(f"{data.name!r} has no known factors, which MIG needs")
     runs = [check_origin(finished(run), data) for run in runs]
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     rows = [judged(run, data, index, threshold, batch_size) for run in runs]
-    left, note = eligible(rows, tolerance, pruned=which == 'best')
-    best = (min if which == 'worst' else max)(left, key=lambda i: rows[i]['mig'])
+    left, note = eligible(rows, tolerance, pruned=which == "best")
+    best = (min if which == "worst" else max)(left, key=lambda i: rows[i]["mig"])
     found = posterior(runs[best].model, data, None, batch_size)
     latent = int(found.variance.mean(0).argmin())
     s = oriented(found.mean[:, latent], data)
-    if len(runs) < 4: note = f"Only {len(runs)} runs to choose from. {note}".rstrip()
+    if len(runs) < 4:
+        note = f"Only {len(runs)} runs to choose from. {note}".rstrip()
     about = shares(s[index], data.factors(index).cpu(), data.factor_space.names)
-    return Choice(s, best, latent, found.variance.mean(0)[latent].item(), rows, about, encoder_hash(runs[best].model), note)
+    return Choice(
+        s,
+        best,
+        latent,
+        found.variance.mean(0)[latent].item(),
+        rows,
+        about,
+        encoder_hash(runs[best].model),
+        note,
+    )
 
 # %% ../../nbs/74_choose.ipynb #6221ebc1
 def oriented(
@@ -177,7 +238,10 @@ def oriented(
     data: ImageDataset,
 ) -> Tensor:  # mean 0, deviation 1, not falling with the first factor that varies
     "Standardise, and fix the sign. ValueError for a constant latent."
-    if not mean.std(correction=0) > 0: raise ValueError(f"the chosen latent is {mean[0].item()} for all pictures: nothing was learned, train again")
+    if not mean.std(correction=0) > 0:
+        raise ValueError(
+            f"the chosen latent is {mean[0].item()} for all pictures: nothing was learned, train again"
+        )
     s = (mean - mean.mean()) / mean.std(correction=0)
     first = next(j for j, size in enumerate(data.factor_space.sizes) if size > 1)
     return -s if (s @ data.factors(slice(None))[:, first].cpu().double()) < 0 else s

@@ -14,31 +14,35 @@ from ..data.checks import checked, real, shape, whole
 from ..data.datasets import ImageDataset
 
 # %% ../../nbs/75_controls.ipynb #8aa4f514
-def _signed(value: int) -> int: return (value + 2**31) % 2**32 - 2**31  # a 32-bit pattern as PyTorch's int32 holds it
+def _signed(value: int) -> int:
+    return (value + 2**31) % 2**32 - 2**31  # a 32-bit pattern as PyTorch's int32 holds it
+
 
 def hash32(
     x: Tensor,  # int32, any shape
 ) -> Tensor:  # int32, same shape
     "A bijection of 32-bit numbers whose output bits all depend on all input bits (Wellons's lowbias32)."
-    for shift, factor in ((16, 0x7feb352d), (15, 0x846ca68b)):
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         x = (x ^ (x >> shift & (1 << 32 - shift) - 1)) * _signed(factor)
-    return x ^ (x >> 16 & 0xffff)
+    return x ^ (x >> 16 & 0xFFFF)
 
 # %% ../../nbs/75_controls.ipynb #f037c036
-@checked(size=whole(1), rows=shape('N', whole=True))
+@checked(size=whole(1), rows=shape("N", whole=True))
 def noise_bits(
     rows: Tensor,  # int64 `[N]`: numbers of pictures
     size: int,  # values a picture
     seed: int = 0,
 ) -> Tensor:  # int32 `[N, size]`, all 32 bits random
     "Random bits as a pure function of seed, picture and place: the same on every machine, for any set of pictures."
-    key = hash32(hash32(rows.int()) ^ _signed(seed * 0x9e3779b9))
+    key = hash32(hash32(rows.int()) ^ _signed(seed * 0x9E3779B9))
     return hash32(hash32(torch.arange(size, dtype=torch.int32, device=rows.device)) + key[:, None])
 
 # %% ../../nbs/75_controls.ipynb #63ada445
 class Noisy(Changed):
     "Pictures with noise that is fixed for each: `uniform_noise` and `random_signs` make it."
-    def __init__(self,
+
+    def __init__(
+        self,
         source: ImageDataset,  # clean pictures
         kind: str,  # "uniform-noise" or "random-signs"
         epsilon: float,  # bound, in (0, 1]
@@ -47,12 +51,16 @@ class Noisy(Changed):
     ):
         super().__init__(source, kind)
         self.epsilon, self.seed, self.clip = check_epsilon(epsilon), seed, clip
-        self._note(epsilon=epsilon, seed=seed, **({} if clip else {'clip': False}))
+        self._note(epsilon=epsilon, seed=seed, **({} if clip else {"clip": False}))
 
     def _change(self, images: Tensor, rows: Tensor) -> Tensor:
         bits = noise_bits(rows.to(images.device), images[0].numel(), self.seed).view_as(images)
         # 24 of the 32 bits, as a float32 holds no more; the odd numbers between -2^24 and 2^24 lie symmetric round zero
-        noise = (2 * (bits >> 8) + 1).float() / 2**24 if self.kind == 'uniform-noise' else torch.where(bits < 0, -1., 1.)
+        noise = (
+            (2 * (bits >> 8) + 1).float() / 2**24
+            if self.kind == "uniform-noise"
+            else torch.where(bits < 0, -1.0, 1.0)
+        )
         changed = torch.add(images, noise, alpha=self.epsilon)
         return changed.clamp_(0, 1) if self.clip else changed
 
@@ -65,7 +73,8 @@ def uniform_noise(
     clip: bool = True,  # to [0, 1]
 ) -> Noisy:  # the same pictures, factors and parts, in the same order
     "Add noise from U[-epsilon, epsilon], fixed for each picture (Clearing the Path, section 5). ValueError for epsilon outside (0, 1]."
-    return Noisy(data, 'uniform-noise', epsilon, seed, clip)
+    return Noisy(data, "uniform-noise", epsilon, seed, clip)
+
 
 @checked(epsilon=real(0, 1, "(]"))
 def random_signs(
@@ -75,7 +84,7 @@ def random_signs(
     clip: bool = True,  # to [0, 1]
 ) -> Noisy:  # the same pictures, factors and parts, in the same order
     "Add epsilon or -epsilon to each value, fixed for each picture: the energy of the shifting pattern. ValueError for epsilon outside (0, 1]."
-    return Noisy(data, 'random-signs', epsilon, seed, clip)
+    return Noisy(data, "random-signs", epsilon, seed, clip)
 
 # %% ../../nbs/75_controls.ipynb #83326883
 @checked()

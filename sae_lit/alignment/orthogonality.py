@@ -17,17 +17,18 @@ from ..data.checks import checked, refuse, shape
 from ..models.codes import device_of, evaluating
 
 # %% ../../nbs/71_orthogonality.ipynb #561b1a3e
-@checked(v=shape('D', 'D'))
+@checked(v=shape("D", "D"))
 def signed_permutation(
     v: Tensor,  # `[D, D]`
 ) -> Tensor:  # `[D, D]`: one entry -1 or 1 in each row and column
     "The signed permutation matrix nearest to v in L1 (Rolinek et al. 2019)."
     rows, columns = linear_sum_assignment(v.abs().cpu().numpy(), maximize=True)
     nearest = torch.zeros_like(v)
-    nearest[rows, columns] = torch.where(v[rows, columns] < 0, -1., 1.).to(v)
+    nearest[rows, columns] = torch.where(v[rows, columns] < 0, -1.0, 1.0).to(v)
     return nearest
 
-@checked(v=shape('N', 'D', 'D'))
+
+@checked(v=shape("N", "D", "D"))
 def distance(
     v: Tensor,  # orthogonal matrices `[N, D, D]`
 ) -> Tensor:  # `[N]`, 0 for signed permutations
@@ -35,27 +36,31 @@ def distance(
     return torch.stack([(each - signed_permutation(each)).norm() for each in v])
 
 # %% ../../nbs/71_orthogonality.ipynb #c2b137f6
-@checked(z=shape('N', 'D'))
+@checked(z=shape("N", "D"))
 def local_axes(
     decode: Callable[[Tensor], Tensor],  # codes `[N, D]` to pictures `[N, ...]`; no row may depend on another
     z: Tensor,  # where to look, `[N, D]`
     latents: list[int] | None = None,  # look at these only; None: all
-) -> tuple[Tensor, Tensor]:  # lengths `[N, d]`, falling, and latent directions `[N, d, d]`: column k belongs to length k
+) -> tuple[
+    Tensor, Tensor
+]:  # lengths `[N, d]`, falling, and latent directions `[N, d, d]`: column k belongs to length k
     "Singular values and right singular vectors of the decoder's Jacobian at each code. ValueError for codes that are not `[N, D]`."
     latents = list(range(z.shape[1])) if latents is None else latents
-    if not latents or not 0 <= min(latents) <= max(latents) < z.shape[1]: refuse('latents', latents, f"one or more of 0 to {z.shape[1] - 1}")
+    if not latents or not 0 <= min(latents) <= max(latents) < z.shape[1]:
+        refuse("latents", latents, f"one or more of 0 to {z.shape[1] - 1}")
     one = lambda code: decode(code[None])[0].flatten()
     jacobian = torch.cat([vmap(jacfwd(one))(part)[:, :, latents] for part in z.split(16)])
     _, lengths, directions = torch.linalg.svd(jacobian.double(), full_matrices=False)
     return lengths, directions.mT
 
 # %% ../../nbs/71_orthogonality.ipynb #70d68f69
-@checked(z=shape('N', 'D'))
+@checked(z=shape("N", "D"))
 def distance_to_orthogonality(
     model: nn.Module,  # with `decode`: codes to pictures
     z: Tensor,  # codes of pictures, `[N, D]`; a hundred are plenty
     latents: list[int] | None = None,  # the active ones; None: all
 ) -> float:  # 0: axes aligned; random axes: .548, .98, 1.64, 1.91 for 2, 3, 5, 6 latents
     "Mean distance of the decoder's local latent directions to a signed permutation (Rolinek et al. 2019, equation 29)."
-    with evaluating(model): _, axes = local_axes(model.decode, z.to(device_of(model), next(model.parameters()).dtype), latents)
+    with evaluating(model):
+        _, axes = local_axes(model.decode, z.to(device_of(model), next(model.parameters()).dtype), latents)
     return distance(axes).mean().item()

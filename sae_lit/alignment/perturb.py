@@ -15,7 +15,8 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple, Self, Sequence
+from typing import NamedTuple, Self
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -35,8 +36,13 @@ def sign_pattern(
     seed: int = 0,
 ) -> Tensor:  # int8 `[height, width]`, each -1 or 1
     "Independent fair signs; a taller pattern of the same seed and width begins with the shorter one. ValueError for a size below 1."
-    if min(height, width) < 1: raise ValueError(f"a pattern of {height} x {width} signs: expected at least one row and column")
-    return torch.randint(2, (height, width), generator=torch.Generator().manual_seed(seed), dtype=torch.int8) * 2 - 1
+    if min(height, width) < 1:
+        raise ValueError(f"a pattern of {height} x {width} signs: expected at least one row and column")
+    return (
+        torch.randint(2, (height, width), generator=torch.Generator().manual_seed(seed), dtype=torch.int8) * 2
+        - 1
+    )
+
 
 @checked(width=whole(1))
 def column_factors(
@@ -44,24 +50,32 @@ def column_factors(
     seed: int = 0,
 ) -> Tensor:  # int64 `[width]`, from 1 to 4, each equally often
     "How many units of S it takes to move each column by a row. ValueError for a width below 1."
-    if width < 1: raise ValueError(f"width={width}: expected at least one column")
+    if width < 1:
+        raise ValueError(f"width={width}: expected at least one column")
     return (torch.arange(width) % 4 + 1)[torch.randperm(width, generator=torch.Generator().manual_seed(seed))]
 
 # %% ../../nbs/72_perturb.ipynb #f557539b
 class Scale(NamedTuple):
     "The ruler that s is measured with"
+
     low: float  # smallest s
     high: float  # largest s
     std: float  # standard deviation, > 0
+
 
 def finite_s(
     s: Sequence[float] | np.ndarray | Tensor,  # one number a picture
 ) -> Tensor:  # float64 `[N]` on the CPU
     "s as float64; ValueError for another shape, or naming the first row that is not finite."
-    s = tensor('s', s, look=False).detach().cpu().double()
-    if s.ndim != 1 or not len(s): raise ValueError(f"s has shape {list(s.shape)}: expected [N], one number a picture")
-    if len(bad := (~s.isfinite()).nonzero()): raise ValueError(f"s[{int(bad[0])}] is {s[bad[0]].item()}: expected finite numbers; check the encoder that gave s")
+    s = tensor("s", s, look=False).detach().cpu().double()
+    if s.ndim != 1 or not len(s):
+        raise ValueError(f"s has shape {list(s.shape)}: expected [N], one number a picture")
+    if len(bad := (~s.isfinite()).nonzero()):
+        raise ValueError(
+            f"s[{int(bad[0])}] is {s[bad[0]].item()}: expected finite numbers; check the encoder that gave s"
+        )
     return s
+
 
 def scale_of(
     s: Sequence[float] | np.ndarray | Tensor,  # one number a picture
@@ -69,7 +83,10 @@ def scale_of(
     "Range and standard deviation of s; ValueError if it is constant."
     s = finite_s(s)
     scale = Scale(s.min().item(), s.max().item(), s.std(correction=0).item())
-    if scale.high == scale.low: raise ValueError(f"s is {scale.low} for all {len(s)} pictures: a constant cannot be read from a pattern; choose another latent")
+    if scale.high == scale.low:
+        raise ValueError(
+            f"s is {scale.low} for all {len(s)} pictures: a constant cannot be read from a pattern; choose another latent"
+        )
     return scale
 
 # %% ../../nbs/72_perturb.ipynb #0d5050d1
@@ -79,25 +96,36 @@ def shift_table(
     kappa: float,  # rows per standard deviation, > 0
     column_factors: Sequence[int] | np.ndarray | Tensor,  # `[W]`, each at least 1
     scale: Scale | None = None,  # the ruler; None: that of this s
-    outside: str = 'refuse',  # s outside the ruler's range: "refuse", or "clip" to the range
+    outside: str = "refuse",  # s outside the ruler's range: "refuse", or "clip" to the range
 ) -> Tensor:  # int64 `[N, W]`, never negative
     "How many rows each column of each picture is shifted. ValueError for s that is not finite or out of range, kappa that is not positive, and column factors below 1."
-    s, scale, c = finite_s(s), scale or scale_of(s), shape('W', whole=True)('column_factors', column_factors).cpu()
-    if not 0 < kappa < float('inf'): raise ValueError(f"kappa={kappa}: expected a positive number of rows per standard deviation")
-    if c.min() < 1: raise ValueError(f"column_factors={c.tolist()}: expected one for each column, at least 1")
-    if outside not in ('refuse', 'clip'): raise ValueError(f"outside={outside!r}: expected 'refuse' or 'clip'")
+    s, scale, c = (
+        finite_s(s),
+        scale or scale_of(s),
+        shape("W", whole=True)("column_factors", column_factors).cpu(),
+    )
+    if not 0 < kappa < float("inf"):
+        raise ValueError(f"kappa={kappa}: expected a positive number of rows per standard deviation")
+    if c.min() < 1:
+        raise ValueError(f"column_factors={c.tolist()}: expected one for each column, at least 1")
+    if outside not in ("refuse", "clip"):
+        raise ValueError(f"outside={outside!r}: expected 'refuse' or 'clip'")
     wrong = (s < scale.low) | (s > scale.high)
-    if outside == 'refuse' and wrong.any():
-        raise ValueError(f"s[{int(wrong.nonzero()[0])}] is {s[wrong][0].item():.6g}, outside the fitted range {scale.low:.6g} to {scale.high:.6g}: give outside='clip' to use the border's pattern")
+    if outside == "refuse" and wrong.any():
+        raise ValueError(
+            f"s[{int(wrong.nonzero()[0])}] is {s[wrong][0].item():.6g}, outside the fitted range {scale.low:.6g} to {scale.high:.6g}: give outside='clip' to use the border's pattern"
+        )
     rows = (s.clamp(scale.low, scale.high) - scale.low) * (kappa / scale.std)
-    return torch.floor(rows[:, None] / c + .5).long()
+    return torch.floor(rows[:, None] / c + 0.5).long()
 
 # %% ../../nbs/72_perturb.ipynb #969d35f9
 @checked(epsilon=real(0, 1, "(]"))
 def check_epsilon(epsilon: float) -> float:
     "epsilon; ValueError outside (0, 1]"
-    if not 0 < epsilon <= 1: raise ValueError(f"epsilon={epsilon}: expected more than 0 and at most 1, as pictures lie in [0, 1]")
+    if not 0 < epsilon <= 1:
+        raise ValueError(f"epsilon={epsilon}: expected more than 0 and at most 1, as pictures lie in [0, 1]")
     return float(epsilon)
+
 
 def _add_signs(images: Tensor, shifts: Tensor, pattern: Tensor, epsilon: float, clip: bool) -> Tensor:
     "`apply_pattern` without its checks, which read numbers from the device"
@@ -107,7 +135,8 @@ def _add_signs(images: Tensor, shifts: Tensor, pattern: Tensor, epsilon: float, 
     changed = torch.add(images, field[:, None] if pattern.ndim == 2 else field.transpose(0, 1), alpha=epsilon)
     return changed.clamp_(0, 1) if clip else changed
 
-@checked(epsilon=real(0, 1, "(]"), shifts=shape('N', 'W', whole=True))
+
+@checked(epsilon=real(0, 1, "(]"), shifts=shape("N", "W", whole=True))
 def apply_pattern(
     images: Tensor,  # `[N, C, H, W]`
     shifts: Tensor,  # int64 `[N, W]`
@@ -117,18 +146,33 @@ def apply_pattern(
 ) -> Tensor:  # `[N, C, H, W]`
     "Pictures plus epsilon times the shifted signs; ValueError where sizes do not fit, and for rows that the pattern does not have: they never wrap."
     check_epsilon(epsilon)
-    if images.ndim != 4 or not images.is_floating_point(): raise ValueError(f"images are {images.dtype} {list(images.shape)}: expected floats [N, C, H, W] in [0, 1]; divide bytes by 255")
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(
+            f"images are {images.dtype} {list(images.shape)}: expected floats [N, C, H, W] in [0, 1]; divide bytes by 255"
+        )
     h, w = images.shape[-2:]
-    if pattern.ndim not in (2, 3) or pattern.shape[-1] != w or shifts.shape != (len(images), w) or pattern.ndim == 3 and len(pattern) != images.shape[1]:
-        raise ValueError(f"pictures {list(images.shape)}, shifts {list(shifts.shape)} and pattern {list(pattern.shape)} do not fit: expected [N, C, H, W], [N, W] and [P, W] or [C, P, W]")
+    if (
+        pattern.ndim not in (2, 3)
+        or pattern.shape[-1] != w
+        or shifts.shape != (len(images), w)
+        or pattern.ndim == 3
+        and len(pattern) != images.shape[1]
+    ):
+        raise ValueError(
+            f"pictures {list(images.shape)}, shifts {list(shifts.shape)} and pattern {list(pattern.shape)} do not fit: expected [N, C, H, W], [N, W] and [P, W] or [C, P, W]"
+        )
     if len(shifts) and not 0 <= shifts.min() <= shifts.max() <= pattern.shape[-2] - h:
-        raise ValueError(f"shifts from {int(shifts.min())} to {int(shifts.max())} leave the pattern of {pattern.shape[-2]} rows: expected 0 to {pattern.shape[-2] - h}")
+        raise ValueError(
+            f"shifts from {int(shifts.min())} to {int(shifts.max())} leave the pattern of {pattern.shape[-2]} rows: expected 0 to {pattern.shape[-2] - h}"
+        )
     return _add_signs(images, shifts, pattern, epsilon, clip)
 
 # %% ../../nbs/72_perturb.ipynb #ea5950e6
 def levels_of(
     shifts: Tensor,  # int64 `[N, W]`, all growing with the same s
-) -> tuple[Tensor, Tensor]:  # the distinct rows in order, int64 `[L, W]`, and which of them each picture has, int64 `[N]`
+) -> tuple[
+    Tensor, Tensor
+]:  # the distinct rows in order, int64 `[L, W]`, and which of them each picture has, int64 `[N]`
     "The distinct patterns, and which one each picture gets."
     _, first, level = np.unique(shifts.sum(1).numpy(), return_index=True, return_inverse=True)
     return shifts[torch.from_numpy(first)], torch.from_numpy(level)
@@ -136,41 +180,63 @@ def levels_of(
 # %% ../../nbs/72_perturb.ipynb #57a183f7
 def check_clean(data: ImageDataset) -> ImageDataset:
     "The data set; ValueError if it holds no pictures, or changed ones."
-    if isinstance(data, Changed): raise ValueError(f"{data.name!r} is already changed ({data.kind}): start from the clean data set, {data.source.name!r}")
-    if len(data.image_shape) != 3: raise ValueError(f"{data.name!r} holds vectors of shape {list(data.image_shape)}: expected pictures [C, H, W]")
+    if isinstance(data, Changed):
+        raise ValueError(
+            f"{data.name!r} is already changed ({data.kind}): start from the clean data set, {data.source.name!r}"
+        )
+    if len(data.image_shape) != 3:
+        raise ValueError(
+            f"{data.name!r} holds vectors of shape {list(data.image_shape)}: expected pictures [C, H, W]"
+        )
     return data
+
 
 class Changed(ImageDataset):
     "Pictures of another data set, changed; its factors, order and parts. Subclasses implement `_change(images, rows)`."
-    def __init__(self,
+
+    def __init__(
+        self,
         source: ImageDataset,  # clean pictures, `[C, H, W]`; the whole data set, a part or a view
         kind: str,  # what comes before the colon in its name for `load_data`
     ):
         check_clean(source)
-        super().__init__(f'{source.name}-{kind}', source.image_shape, source.storage_size, source.factor_space)
+        super().__init__(
+            f"{source.name}-{kind}", source.image_shape, source.storage_size, source.factor_space
+        )
         self.kind, self.device = kind, source.device
         self._follow(source)
 
     @property
-    def resident(self) -> bool: return self.source.resident
+    def resident(self) -> bool:
+        return self.source.resident
 
-    def _read(self, rows: Tensor) -> Tensor: return self._change(self.source._read(rows).to(self.device), rows)
+    def _read(self, rows: Tensor) -> Tensor:
+        return self._change(self.source._read(rows).to(self.device), rows)
 
-    def _label(self, rows: Tensor) -> Tensor: return self.source._label(rows)
+    def _label(self, rows: Tensor) -> Tensor:
+        return self.source._label(rows)
 
     def _follow(self, source: ImageDataset) -> Self:
         "Look at the rows that this view of the source looks at."
-        self.source, self.rows, self.pool, self.part_name, self.conditions = source, source.rows, source.pool, source.part_name, source.conditions
+        self.source, self.rows, self.pool, self.part_name, self.conditions = (
+            source,
+            source.rows,
+            source.pool,
+            source.part_name,
+            source.conditions,
+        )
         return self
 
 # %% ../../nbs/72_perturb.ipynb #8794f4c9
 @patch
-def split(self: Changed,
+def split(
+    self: Changed,
     *how: object,  # as the source's: fractions
     **more: object,  # and seed
 ) -> tuple[Changed, Changed, Changed]:  # train, val, test
     "The source's parts, changed; no picture is copied."
     return tuple(copy.copy(self)._follow(part) for part in self.source.split(*how, **more))
+
 
 @patch
 def _view(self: Changed, kind: str, conditions: Sequence[dict]) -> Changed:
@@ -178,8 +244,10 @@ def _view(self: Changed, kind: str, conditions: Sequence[dict]) -> Changed:
     view.loaded_as = {**self.loaded_as, **view.conditions}
     return view
 
+
 @patch
-def to(self: Changed,
+def to(
+    self: Changed,
     device: str | torch.device,  # where pictures shall be made and returned
 ) -> Changed:
     "The same data set with source and pattern on `device`."
@@ -191,13 +259,15 @@ def to(self: Changed,
 @patch
 def _note(self: Changed, **own: object) -> None:
     "Say in `loaded_as` how to get this data set again."
-    clean = self.source.loaded_as or {'name': self.source.name}
-    self.loaded_as = {**clean, 'name': f"{self.kind}:{clean['name']}", **own}
+    clean = self.source.loaded_as or {"name": self.source.name}
+    self.loaded_as = {**clean, "name": f"{self.kind}:{clean['name']}", **own}
 
 # %% ../../nbs/72_perturb.ipynb #e4c4d31a
 class Perturbed(Changed):
     "Pictures with the shifting sign pattern: `perturb` and `load` make it."
-    def __init__(self,
+
+    def __init__(
+        self,
         source: ImageDataset,  # clean pictures
         level: Tensor,  # int16 `[storage_size]`: which row of the table, -1 for pictures without s
         table: Tensor,  # int64 `[L, W]`: shifts
@@ -206,9 +276,18 @@ class Perturbed(Changed):
         clip: bool,  # to [0, 1]
         about: dict,  # scale, kappa, column factors, seed, encoder: how it was made
     ):
-        super().__init__(source, 'perturbed')
-        self.level, self.table, self.pattern, self.epsilon, self.clip, self.about = level, table, pattern, epsilon, clip, about
-        self.whole = bool((level >= 0).all())  # else a part of the data set was perturbed, and rows must be checked
+        super().__init__(source, "perturbed")
+        self.level, self.table, self.pattern, self.epsilon, self.clip, self.about = (
+            level,
+            table,
+            pattern,
+            epsilon,
+            clip,
+            about,
+        )
+        self.whole = bool(
+            (level >= 0).all()
+        )  # else a part of the data set was perturbed, and rows must be checked
         self._note(file=None, digest=self.digest)
 
     @property
@@ -233,9 +312,13 @@ def digest_of(
     clip: bool,
 ) -> str:  # 16 hexadecimal digits
     "A short hash of all that changes a picture."
-    known = hashlib.sha256(json.dumps([float(epsilon), bool(clip), list(pattern.shape), list(table.shape)]).encode())
-    for numbers, dtype in ((level, '<i2'), (table, '<i4'), (pattern, 'i1')): known.update(numbers.cpu().numpy().astype(dtype).tobytes())
+    known = hashlib.sha256(
+        json.dumps([float(epsilon), bool(clip), list(pattern.shape), list(table.shape)]).encode()
+    )
+    for numbers, dtype in ((level, "<i2"), (table, "<i4"), (pattern, "i1")):
+        known.update(numbers.cpu().numpy().astype(dtype).tobytes())
     return known.hexdigest()[:16]
+
 
 @patch(as_prop=True)
 def digest(self: Perturbed) -> str:  # 16 hexadecimal digits
@@ -245,11 +328,12 @@ def digest(self: Perturbed) -> str:  # 16 hexadecimal digits
 # %% ../../nbs/72_perturb.ipynb #56c67c28
 MOST = 32_000  # distinct patterns, as levels are two bytes
 
+
 @checked(epsilon=real(0, 1, "(]"), kappa=real(0, None, "("))
 def perturb(
     data: ImageDataset,  # clean pictures: whole, a part, or a view
     s: Sequence[float] | np.ndarray | Tensor,  # one number for each of them, `[len(data)]`
-    epsilon: float = .1,  # size of the pattern, in (0, 1]
+    epsilon: float = 0.1,  # size of the pattern, in (0, 1]
     kappa: float = 4,  # rows per standard deviation of s, > 0; larger is a stronger attack, and harder to learn
     clip: bool = True,  # pictures to [0, 1]; without it Bernoulli losses have no lower bound
     shared_channels: bool = True,  # one field for all channels, or one for each
@@ -259,29 +343,54 @@ def perturb(
     "Add a faint pattern that tells s (Clearing the Path). ValueError for epsilon outside (0, 1], and for s that is not finite, constant or of another length."
     check_epsilon(epsilon)
     s, (c, h, w) = finite_s(s), check_clean(data).image_shape
-    if len(s) != len(data): raise ValueError(f"s has {len(s):,} numbers for {len(data):,} pictures of {data.name!r}: expected one each, in order")
+    if len(s) != len(data):
+        raise ValueError(
+            f"s has {len(s):,} numbers for {len(data):,} pictures of {data.name!r}: expected one each, in order"
+        )
     scale, columns = scale_of(s), column_factors(w, seed)
     kinds, kind = columns.unique(return_inverse=True)
     table, found = levels_of(shift_table(s, kappa, kinds))
-    if len(table) > MOST: raise ValueError(f"kappa={kappa} makes {len(table):,} distinct patterns: expected at most {MOST:,}; take a smaller kappa")
+    if len(table) > MOST:
+        raise ValueError(
+            f"kappa={kappa} makes {len(table):,} distinct patterns: expected at most {MOST:,}; take a smaller kappa"
+        )
     level = torch.full((data.storage_size,), -1, dtype=torch.int16)
     level[data.source_rows(slice(None))] = found.short()
     height = h + int(table.max()) + 1
-    pattern = sign_pattern(height, w, seed) if shared_channels else sign_pattern(c * height, w, seed).view(c, height, w)
-    about = {'kappa': float(kappa), 'scale': list(scale), 'column_factors': columns.tolist(), 'seed': seed, 'encoder': encoder}
+    pattern = (
+        sign_pattern(height, w, seed)
+        if shared_channels
+        else sign_pattern(c * height, w, seed).view(c, height, w)
+    )
+    about = {
+        "kappa": float(kappa),
+        "scale": list(scale),
+        "column_factors": columns.tolist(),
+        "seed": seed,
+        "encoder": encoder,
+    }
     return Perturbed(data, level, table[:, kind], pattern, float(epsilon), clip, about)
 
 # %% ../../nbs/72_perturb.ipynb #f64c1572
 @patch
 @checked(outside=one_of("refuse", "clip"))
-def change(self: Perturbed,
+def change(
+    self: Perturbed,
     images: Tensor,  # clean pictures `[N, C, H, W]`, of any origin
     s: Sequence[float] | np.ndarray | Tensor,  # their s, `[N]`, in the unit that was given to `perturb`
-    outside: str = 'refuse',  # s outside the fitted range: "refuse", or "clip" to the range
+    outside: str = "refuse",  # s outside the fitted range: "refuse", or "clip" to the range
 ) -> Tensor:  # `[N, C, H, W]`
     "Perturb new pictures; ValueError for s outside the fitted range unless it is to be clipped."
-    shifts = shift_table(s, self.about['kappa'], torch.tensor(self.about['column_factors']), Scale(*self.about['scale']), outside)
-    return apply_pattern(images, shifts.to(images.device), self.pattern.to(images.device), self.epsilon, self.clip)
+    shifts = shift_table(
+        s,
+        self.about["kappa"],
+        torch.tensor(self.about["column_factors"]),
+        Scale(*self.about["scale"]),
+        outside,
+    )
+    return apply_pattern(
+        images, shifts.to(images.device), self.pattern.to(images.device), self.epsilon, self.clip
+    )
 
 # %% ../../nbs/72_perturb.ipynb #dc0971b9
 @checked(n=whole(1))
@@ -291,20 +400,36 @@ def signature(
 ) -> Tensor:  # float64 `[n]`
     "What some pictures of the storage look like, in a number each."
     pictures = data._read(torch.linspace(0, data.storage_size - 1, n).long()).cpu().double().flatten(1)
-    return pictures @ torch.arange(1, pictures.shape[1] + 1).double().sin() / pictures.shape[1]**.5
+    return pictures @ torch.arange(1, pictures.shape[1] + 1).double().sin() / pictures.shape[1] ** 0.5
 
 # %% ../../nbs/72_perturb.ipynb #910700ed
 @patch
 @checked()
-def save(self: Perturbed,
+def save(
+    self: Perturbed,
     path: str | Path,  # a file, by custom `NAME.npz`
 ) -> Path:  # the file
     "Write shifts, pattern, epsilon, kappa and the hashes, atomically and without pickles; from now on `loaded_as` names the file."
-    about = {**self.about, 'epsilon': self.epsilon, 'clip': self.clip, 'data': self.source.loaded_as or {'name': self.source.name}, 'shape': self.image_shape, 'digest': self.digest}
-    arrays = {'level': self.level.cpu().numpy(), 'table': self.table.cpu().numpy().astype(np.int32), 'pattern': self.pattern.cpu().numpy(),
-              'signature': signature(self.source).numpy(), 'about': np.array(json.dumps(about))}
+    about = {
+        **self.about,
+        "epsilon": self.epsilon,
+        "clip": self.clip,
+        "data": self.source.loaded_as or {"name": self.source.name},
+        "shape": self.image_shape,
+        "digest": self.digest,
+    }
+    arrays = {
+        "level": self.level.cpu().numpy(),
+        "table": self.table.cpu().numpy().astype(np.int32),
+        "pattern": self.pattern.cpu().numpy(),
+        "signature": signature(self.source).numpy(),
+        "about": np.array(json.dumps(about)),
+    }
+
     def fill(temporary: Path) -> None:
-        with open(temporary, 'wb') as f: np.savez_compressed(f, **arrays)
+        with open(temporary, "wb") as f:
+            np.savez_compressed(f, **arrays)
+
     atomically(path, fill)
     self._note(file=str(path), digest=self.digest)
     return Path(path)
@@ -312,19 +437,29 @@ def save(self: Perturbed,
 # %% ../../nbs/72_perturb.ipynb #4152a81d
 def _find(file: str | Path) -> Path:
     "The file, as named or in $SAE_LIT_DATA; ValueError for no name, FileNotFoundError if it is in neither place."
-    if file is None: raise ValueError("file: this perturbation was never saved: use `perturb(...).save(path)` before training, so that it can be loaded again")
-    places = [Path(file).expanduser(), Path(os.environ.get('SAE_LIT_DATA') or '.').expanduser() / file]
+    if file is None:
+        raise ValueError(
+            "file: this perturbation was never saved: use `perturb(...).save(path)` before training, so that it can be loaded again"
+        )
+    places = [Path(file).expanduser(), Path(os.environ.get("SAE_LIT_DATA") or ".").expanduser() / file]
     for path in places:
-        if path.is_file(): return path
-    raise FileNotFoundError(f"{file} is not there, nor in the folder that SAE_LIT_DATA names: save a perturbation with `perturb(...).save(path)`, and name its file")
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"{file} is not there, nor in the folder that SAE_LIT_DATA names: save a perturbation with `perturb(...).save(path)`, and name its file"
+    )
+
 
 def _contents(path: Path) -> dict:
     "Arrays and notes of a perturbation's file; ValueError if it is not one, or damaged."
     try:
-        with np.load(path, allow_pickle=False) as f: found = {name: f[name] for name in ('level', 'table', 'pattern', 'signature', 'about')}
-        found['about'] = json.loads(str(found['about']))
+        with np.load(path, allow_pickle=False) as f:
+            found = {name: f[name] for name in ("level", "table", "pattern", "signature", "about")}
+        found["about"] = json.loads(str(found["about"]))
     except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not the file of a perturbation, or damaged ({error}): save it again") from error
+        raise ValueError(
+            f"{path} is not the file of a perturbation, or damaged ({error}): save it again"
+        ) from error
     return found
 
 # %% ../../nbs/72_perturb.ipynb #20095184
@@ -338,48 +473,88 @@ def load(
     "A saved perturbation on its data. FileNotFoundError where there is no file; ValueError for a damaged one, for another digest, for data that it was not made for, and for epsilon outside (0, 1]."
     path = _find(file)
     found = _contents(path)
-    about, arrays = found['about'], {name: torch.from_numpy(found[name]) for name in ('level', 'table', 'pattern')}
-    if (len(arrays['level']), about['shape']) != (data.storage_size, list(data.image_shape)):
-        raise ValueError(f"{path} is for {len(arrays['level']):,} pictures {about['shape']} of {about['data']}, but {data.name!r} has {data.storage_size:,} of {list(data.image_shape)}")
-    off = np.abs(found['signature'] - signature(data).numpy()).max()
-    if not off < .01: raise ValueError(f"{path} is for other pictures than those of {data.name!r}, though they have the same size: it was made for {about['data']}")
-    made = Perturbed(data, arrays['level'], arrays['table'].long(), arrays['pattern'], about.pop('epsilon'), about.pop('clip'), about)
-    if made.digest != about.pop('digest'): raise ValueError(f"{path} is damaged: its numbers do not give its digest; save it again")
-    if digest not in (None, made.digest): raise ValueError(f"{path} holds the perturbation {made.digest}, but digest={digest!r} was asked for: it has changed; restore the file, or ask for the new one")
-    made._note(file=str(file), digest=made.digest, **({} if epsilon is None else {'epsilon': check_epsilon(epsilon)}))
-    if epsilon is not None: made.epsilon = float(epsilon)
+    about, arrays = (
+        found["about"],
+        {name: torch.from_numpy(found[name]) for name in ("level", "table", "pattern")},
+    )
+    if (len(arrays["level"]), about["shape"]) != (data.storage_size, list(data.image_shape)):
+        raise ValueError(
+            f"{path} is for {len(arrays['level']):,} pictures {about['shape']} of {about['data']}, but {data.name!r} has {data.storage_size:,} of {list(data.image_shape)}"
+        )
+    off = np.abs(found["signature"] - signature(data).numpy()).max()
+    if not off < 0.01:
+        raise ValueError(
+            f"{path} is for other pictures than those of {data.name!r}, though they have the same size: it was made for {about['data']}"
+        )
+    made = Perturbed(
+        data,
+        arrays["level"],
+        arrays["table"].long(),
+        arrays["pattern"],
+        about.pop("epsilon"),
+        about.pop("clip"),
+        about,
+    )
+    if made.digest != about.pop("digest"):
+        raise ValueError(f"{path} is damaged: its numbers do not give its digest; save it again")
+    if digest not in (None, made.digest):
+        raise ValueError(
+            f"{path} holds the perturbation {made.digest}, but digest={digest!r} was asked for: it has changed; restore the file, or ask for the new one"
+        )
+    made._note(
+        file=str(file), digest=made.digest, **({} if epsilon is None else {"epsilon": check_epsilon(epsilon)})
+    )
+    if epsilon is not None:
+        made.epsilon = float(epsilon)
     return made
 
 # %% ../../nbs/72_perturb.ipynb #19bdd66a
 @patch
-def uint8(self: Perturbed,
+def uint8(
+    self: Perturbed,
     index: int | slice | list | np.ndarray | Tensor,  # which pictures
 ) -> np.ndarray:  # uint8 `[N, H, W, C]`
     "Pictures as bytes, rounded."
     return self.images(index).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
+
 @patch
 @checked(count=whole(1))
-def write(self: Perturbed,
+def write(
+    self: Perturbed,
     path: str | Path,  # the file
     count: int | None = None,  # write only the first `count` pictures
 ) -> Path:  # the file
     "Write the perturbed pictures in the published form of 3D-Shapes, dSprites or MPI3D, in blocks, atomically. ValueError for other data, and without clipping."
     count, space = len(self) if count is None else count, self.factor_space
-    if not self.clip: raise ValueError("bytes hold 0 to 1, but these pictures are not clipped: make them with clip=True")
-    if not 1 <= count <= len(self): raise ValueError(f"count={count}: expected 1 to {len(self)}")
-    if space == SHAPES3D: return Shapes3DTwin.write(self, path, count)
+    if not self.clip:
+        raise ValueError("bytes hold 0 to 1, but these pictures are not clipped: make them with clip=True")
+    if not 1 <= count <= len(self):
+        raise ValueError(f"count={count}: expected 1 to {len(self)}")
+    if space == SHAPES3D:
+        return Shapes3DTwin.write(self, path, count)
     rows = lambda a, b: self.uint8(slice(a, b))
-    if space == DSPRITES: return write_npz(path, _dsprites(self, count))
-    if self.image_shape[0] == 3 and self.source.name.startswith('mpi3d'): return write_npz(path, {'images': ((count, *self.image_shape[1:], 3), np.uint8, rows)})
-    raise ValueError(f"{self.source.name!r} is no file of pictures: expected 3D-Shapes, dSprites or MPI3D; use `save` and `load`")
+    if space == DSPRITES:
+        return write_npz(path, _dsprites(self, count))
+    if self.image_shape[0] == 3 and self.source.name.startswith("mpi3d"):
+        return write_npz(path, {"images": ((count, *self.image_shape[1:], 3), np.uint8, rows)})
+    raise ValueError(
+        f"{self.source.name!r} is no file of pictures: expected 3D-Shapes, dSprites or MPI3D; use `save` and `load`"
+    )
 
 # %% ../../nbs/72_perturb.ipynb #80bc9e90
 def _dsprites(data: ImageDataset, count: int) -> dict:
     "The arrays of dSprites' NPZ, for `write_npz`; the first factor there is the colour, which has one class."
-    def classes(a: int, b: int) -> np.ndarray: return np.pad(data.factors(slice(a, b)).cpu().numpy(), ((0, 0), (1, 0)))
+
+    def classes(a: int, b: int) -> np.ndarray:
+        return np.pad(data.factors(slice(a, b)).cpu().numpy(), ((0, 0), (1, 0)))
+
     def values(a: int, b: int) -> np.ndarray:
         known = classes(a, b)
         return np.stack([np.ones(b - a), *(DSPRITES_VALUES[j][known[:, j + 1]] for j in range(5))], 1)
-    return {'imgs': ((count, *data.image_shape[1:]), np.uint8, lambda a, b: data.uint8(slice(a, b))[..., 0]),
-            'latents_classes': ((count, 6), np.int64, classes), 'latents_values': ((count, 6), np.float64, values)}
+
+    return {
+        "imgs": ((count, *data.image_shape[1:]), np.uint8, lambda a, b: data.uint8(slice(a, b))[..., 0]),
+        "latents_classes": ((count, 6), np.int64, classes),
+        "latents_values": ((count, 6), np.float64, values),
+    }

@@ -19,10 +19,12 @@ from ..objectives.variational import kl_divergence
 # %% ../../nbs/70_polarized.ipynb #c45a7209
 class Posterior(NamedTuple):
     "A diagonal normal for each picture"
+
     mean: Tensor  # `[N, D]`
     variance: Tensor  # `[N, D]`, > 0
 
-@checked(index=shape('N', whole=True))
+
+@checked(index=shape("N", whole=True))
 def posterior(
     model: nn.Module,  # with `encoder` and a Gaussian `bottleneck`
     data: ImageDataset,
@@ -35,38 +37,46 @@ def posterior(
     with evaluating(model):
         for part in index.split(batch_size):
             code = model.bottleneck(model.encoder(data.images(part).to(device)))
-            if code.logvar is None: raise ValueError(f"this model's {type(model.bottleneck).__name__} bottleneck has no posterior variance: expected a VAE")
+            if code.logvar is None:
+                raise ValueError(
+                    f"this model's {type(model.bottleneck).__name__} bottleneck has no posterior variance: expected a VAE"
+                )
             codes.append((code.mean.double().cpu(), code.logvar.double().exp().cpu()))
     found = Posterior(*map(torch.cat, zip(*codes)))
-    if not all(t.isfinite().all() for t in found): raise ValueError("the encoder's means or variances hold NaN or infinity; the model cannot be used, train it again")
+    if not all(t.isfinite().all() for t in found):
+        raise ValueError(
+            "the encoder's means or variances hold NaN or infinity; the model cannot be used, train it again"
+        )
     return found
 
 # %% ../../nbs/70_polarized.ipynb #665bfa84
-@checked(variance=shape('N', 'D'))
+@checked(variance=shape("N", "D"))
 def information_level(
     variance: Tensor,  # of the posteriors, `[N, D]`
 ) -> Tensor:  # `[D]`, at most 1: near 0 for a latent that knows nothing
     "One minus the mean posterior variance of each latent (Clearing the Path, section 5, figure 4)."
     return 1 - variance.mean(0)
 
-@checked(variance=shape('N', 'D'))
+
+@checked(variance=shape("N", "D"))
 def active_units(
     variance: Tensor,  # of the posteriors, `[N, D]`
-    threshold: float = .8,  # on the mean variance
+    threshold: float = 0.8,  # on the mean variance
 ) -> list[int]:  # their numbers, from 0
     "Latents whose mean posterior variance lies below the threshold (Clearing the Path, section 5)."
     return (variance.mean(0) < threshold).nonzero().flatten().tolist()
 
 # %% ../../nbs/70_polarized.ipynb #12dcf5a1
-@checked(mean=shape('N', 'D'), variance=shape('N', 'D'))
+@checked(mean=shape("N", "D"), variance=shape("N", "D"))
 def kl_gap(
     mean: Tensor,  # of the posteriors, `[N, D]`
     variance: Tensor,  # the same shape
-    threshold: float = .8,  # on the mean variance of active latents
+    threshold: float = 0.8,  # on the mean variance of active latents
 ) -> float:  # >= 0
     "How far the divergence from the prior is from that of the polarized regime, relative to it (Rolinek et al. 2019). ValueError where nothing is encoded."
     exact = kl_divergence(mean, variance.log()).mean()
-    if not exact > 0: raise ValueError("the posteriors are the prior: nothing is encoded, and the gap has no meaning")
+    if not exact > 0:
+        raise ValueError("the posteriors are the prior: nothing is encoded, and the gap has no meaning")
     active = active_units(variance, threshold)
-    near = .5 * (mean.square() - variance.log() - 1)[:, active].sum(1).mean()
+    near = 0.5 * (mean.square() - variance.log() - 1)[:, active].sum(1).mean()
     return float((exact - near).abs() / exact)

@@ -20,25 +20,36 @@ from ..objectives.variational import kl_divergence
 def bars(
     n: int = 20_000,  # points
     count: int = 3,  # bars, at least 2
-    spacing: float = .7,  # between their centres, in x and in y
+    spacing: float = 0.7,  # between their centres, in x and in y
     seed: int = 0,
 ) -> Tensor:  # `[n, 2]`
     "Horizontal bars on a staircase, whose first principal axis rises at 30 degrees. ValueError for fewer than two bars."
-    if count < 2: raise ValueError(f"count={count}: expected at least two bars")
+    if count < 2:
+        raise ValueError(f"count={count}: expected at least two bars")
     g, steps = torch.Generator().manual_seed(seed), torch.arange(count) - (count - 1) / 2
     half = math.sqrt(6 * spacing**2 * steps.var(correction=0).item() / math.tan(math.radians(60)))
     centre = spacing * steps[torch.randint(count, (n,), generator=g)]
-    return torch.stack([centre + half * (2 * torch.rand(n, generator=g) - 1), centre + .03 * torch.randn(n, generator=g)], 1)
+    return torch.stack(
+        [centre + half * (2 * torch.rand(n, generator=g) - 1), centre + 0.03 * torch.randn(n, generator=g)], 1
+    )
 
-@checked(points=shape('n', 'd'))
+
+@checked(points=shape("n", "d"))
 def normal_like(
     points: Tensor,  # `[n, d]`
     seed: int = 0,
 ) -> Tensor:  # `[n, d]`
     "As many points from the normal distribution with the same mean and covariance."
-    try: root = torch.linalg.cholesky(torch.atleast_2d(points.T.cov()))
-    except RuntimeError as error: raise ValueError(f"the covariance of these points {list(points.shape)} has no root ({error}); give points that vary in all directions") from error
-    return points.mean(0) + torch.randn(points.shape, generator=torch.Generator().manual_seed(seed)).to(points) @ root.T
+    try:
+        root = torch.linalg.cholesky(torch.atleast_2d(points.T.cov()))
+    except RuntimeError as error:
+        raise ValueError(
+            f"the covariance of these points {list(points.shape)} has no root ({error}); give points that vary in all directions"
+        ) from error
+    return (
+        points.mean(0)
+        + torch.randn(points.shape, generator=torch.Generator().manual_seed(seed)).to(points) @ root.T
+    )
 
 # %% ../../nbs/76_two_dimensions.ipynb #a46aca0c
 @checked()
@@ -46,10 +57,12 @@ def degrees(
     direction: Tensor,  # `[..., 2]`
 ) -> Tensor:  # `[...]`, from -90 to 90
     "Angle of a line in the plane; opposite directions are the same line."
-    if not direction.ndim or direction.shape[-1] != 2: refuse('direction', direction, "directions in the plane, [..., 2]")
+    if not direction.ndim or direction.shape[-1] != 2:
+        refuse("direction", direction, "directions in the plane, [..., 2]")
     return (torch.atan2(direction[..., 1], direction[..., 0]).rad2deg() + 90) % 180 - 90
 
-@checked(points=shape('n', 2))
+
+@checked(points=shape("n", 2))
 def principal_angle(
     points: Tensor,  # `[n, 2]`
 ) -> float:  # degrees
@@ -59,25 +72,36 @@ def principal_angle(
 # %% ../../nbs/76_two_dimensions.ipynb #81bcb64b
 class PlaneVAE(nn.Module):
     "Two latents for points in the plane; linear, or with two hidden layers of tanh both ways."
+
     @checked(hidden=whole(0), tau=real(0, None, "("))
-    def __init__(self,
+    def __init__(
+        self,
         hidden: int = 0,  # units a layer; 0: linear
-        tau: float = .1,  # noise of the model, > 0
+        tau: float = 0.1,  # noise of the model, > 0
     ):
         super().__init__()
-        net = lambda size: nn.Linear(2, size) if not hidden else nn.Sequential(nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, size))
+        net = lambda size: (
+            nn.Linear(2, size)
+            if not hidden
+            else nn.Sequential(
+                nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, size)
+            )
+        )
         self.encoder, self.decoder, self.tau = net(4), net(2), tau
 
-    def loss(self,
+    def loss(
+        self,
         x: Tensor,  # `[N, 2]`
     ) -> Tensor:  # one number
         "Negative lower bound, up to a constant"
         mean, log_std = self.encoder(x).chunk(2, 1)
         z = mean + log_std.exp() * torch.randn_like(mean)
-        return ((self.decoder(z) - x).square().sum(1) / (2 * self.tau**2) + kl_divergence(mean, 2 * log_std)).mean()
+        return (
+            (self.decoder(z) - x).square().sum(1) / (2 * self.tau**2) + kl_divergence(mean, 2 * log_std)
+        ).mean()
 
 # %% ../../nbs/76_two_dimensions.ipynb #7aaf974f
-@checked(hidden=whole(0), steps=whole(1), lr=real(0, None, "("), points=shape('n', 2))
+@checked(hidden=whole(0), steps=whole(1), lr=real(0, None, "("), points=shape("n", 2))
 def train_plane(
     points: Tensor,  # `[n, 2]`
     hidden: int = 0,  # 0: linear
@@ -86,8 +110,10 @@ def train_plane(
     seed: int = 0,
 ) -> PlaneVAE:
     "Adam on batches of 256, with a cosine to zero."
-    if steps is None: steps = 6000 if hidden else 15_000
-    if lr is None: lr = .003 if hidden else .01
+    if steps is None:
+        steps = 6000 if hidden else 15_000
+    if lr is None:
+        lr = 0.003 if hidden else 0.01
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = PlaneVAE(hidden)
@@ -95,11 +121,14 @@ def train_plane(
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         for _ in range(steps):
             loss = model.loss(points.float()[torch.randint(len(points), (256,))])
-            adam.zero_grad(); loss.backward(); adam.step(); schedule.step()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            schedule.step()
     return model
 
 # %% ../../nbs/76_two_dimensions.ipynb #57222934
-@checked(points=shape('n', 2))
+@checked(points=shape("n", 2))
 def main_axes(
     model: PlaneVAE,
     points: Tensor,  # `[n, 2]`

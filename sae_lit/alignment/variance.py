@@ -23,8 +23,14 @@ def full_grid(data: ImageDataset) -> FactorSpace:
     if data.factor_space is not None:
         kept = [column.unique(return_inverse=True) for column in data.factors(slice(None)).cpu().T]
         space = FactorSpace(data.factor_space.names, [len(classes) for classes, _ in kept])
-        if len(space) == len(data) and torch.equal(space.to_index(torch.stack([number for _, number in kept], 1)), torch.arange(len(data))): return space
-    raise ValueError(f"{data.name!r} is no full grid of factors; give a whole data set, or a view with `only`, and not a part")
+        if len(space) == len(data) and torch.equal(
+            space.to_index(torch.stack([number for _, number in kept], 1)), torch.arange(len(data))
+        ):
+            return space
+    raise ValueError(
+        f"{data.name!r} is no full grid of factors; give a whole data set, or a view with `only`, and not a part"
+    )
+
 
 @checked(factor=whole(0), contexts=whole(1))
 def curves_along(
@@ -54,6 +60,7 @@ def explained_variance(
         explained.append(float((contexts * average - along.mean()) / (contexts - 1)))
     return np.array(explained)
 
+
 @checked(n=whole(2))
 def total_variance(
     data: ImageDataset,
@@ -70,8 +77,10 @@ def unit_step(
     classes: int,  # at least 2
 ) -> float:
     "From one class to the next, for a uniform factor of unit variance."
-    if classes < 2: raise ValueError(f"a factor with {classes} class has no step: expected at least 2")
-    return 2 * 3**.5 / (classes - 1)
+    if classes < 2:
+        raise ValueError(f"a factor with {classes} class has no step: expected at least 2")
+    return 2 * 3**0.5 / (classes - 1)
+
 
 @checked(factor=whole(0), contexts=whole(1))
 def factor_steps(
@@ -83,18 +92,29 @@ def factor_steps(
     "How far each step of a factor moves the picture (L2). ValueError for data without a full factor grid."
     return curves_along(data, factor, contexts, seed).diff(dim=1).norm(dim=2)
 
+
 @checked(delta=real(0, None, "("))
 def expansiveness(
     steps: Tensor,  # distances, of any shape
     delta: float,  # the step that they are for, > 0
 ) -> dict[str, float]:  # "min", "mean", "rms"
     "Distance per step: the smallest, the mean, and the root mean square (Clearing the Path; at one finite step)."
-    if not steps.numel(): refuse('steps', steps, "one distance or more")
+    if not steps.numel():
+        refuse("steps", steps, "one distance or more")
     alpha = steps.double() / delta
-    return {'min': alpha.min().item(), 'mean': alpha.mean().item(), 'rms': alpha.square().mean().sqrt().item()}
+    return {
+        "min": alpha.min().item(),
+        "mean": alpha.mean().item(),
+        "rms": alpha.square().mean().sqrt().item(),
+    }
 
 # %% ../../nbs/73_variance.ipynb #2f60bd79
-@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'), before=shape('N', 'W', whole=True), after=shape('N', 'W', whole=True))
+@checked(
+    epsilon=real(0, 1, "(]"),
+    images=shape("N", "C", "H", "W"),
+    before=shape("N", "W", whole=True),
+    after=shape("N", "W", whole=True),
+)
 def pattern_steps(
     images: Tensor,  # `[N, C, H, W]`
     before: Tensor,  # shifts at s, int64 `[N, W]`
@@ -104,11 +124,13 @@ def pattern_steps(
     clip: bool = True,  # to [0, 1]
 ) -> Tensor:  # `[N]`
     "How far a step of s moves each picture (L2). Raises what `apply_pattern` raises."
-    moved = apply_pattern(images, after, pattern, epsilon, clip) - apply_pattern(images, before, pattern, epsilon, clip)
+    moved = apply_pattern(images, after, pattern, epsilon, clip) - apply_pattern(
+        images, before, pattern, epsilon, clip
+    )
     return moved.flatten(1).norm(dim=1)
 
 # %% ../../nbs/73_variance.ipynb #db99c2d7
-@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'), shifts=shape('M', 'W', whole=True))
+@checked(epsilon=real(0, 1, "(]"), images=shape("N", "C", "H", "W"), shifts=shape("M", "W", whole=True))
 def explained_by_pattern(
     images: Tensor,  # a sample of clean pictures, `[N, C, H, W]`
     shifts: Tensor,  # a sample of shifts, int64 `[M, W]`, independent of the pictures
@@ -118,14 +140,17 @@ def explained_by_pattern(
 ) -> float:  # summed over pixels
     "Variance of the data that an independent s alone explains, Var E[x + epsilon f(s) | s]. Raises what `apply_pattern` raises."
     # a hundred shifts at a time: the signs of all at once may not fit into memory
-    shares = [apply_pattern(torch.full((len(some), *images.shape[1:]), .5), some, pattern, .5).double().sum(0) for some in shifts.split(100)]
+    shares = [
+        apply_pattern(torch.full((len(some), *images.shape[1:]), 0.5), some, pattern, 0.5).double().sum(0)
+        for some in shifts.split(100)
+    ]
     share = sum(shares) / len(shifts)
     limit = (lambda x: x.clamp(0, 1)) if clip else (lambda x: x)
     up, down = (limit(images.double() + sign * epsilon).mean(0) for sign in (1, -1))
     return float((share * (1 - share) * (up - down).square()).sum())
 
 # %% ../../nbs/73_variance.ipynb #eb847b64
-@checked(epsilon=real(0, 1, "(]"), images=shape('N', 'C', 'H', 'W'))
+@checked(epsilon=real(0, 1, "(]"), images=shape("N", "C", "H", "W"))
 def ignoring_error(
     images: Tensor,  # clean pictures, `[N, C, H, W]`
     epsilon: float,  # in (0, 1]

@@ -25,23 +25,43 @@ from .factors import FactorSpace
 from .twins import Shapes3DTwin, cached, write_npz
 
 # %% ../../nbs/04_arm.ipynb #3d8d822d
-MPI3D_FACTORS = ['object color', 'object shape', 'object size', 'camera height', 'background color', 'horizontal axis', 'vertical axis']
+MPI3D_FACTORS = [
+    "object color",
+    "object shape",
+    "object size",
+    "camera height",
+    "background color",
+    "horizontal axis",
+    "vertical axis",
+]
 ARM = FactorSpace(MPI3D_FACTORS, [6, 6, 2, 3, 3, 40, 40])
 ARM_VALUES = [
-    ['white', 'green', 'red', 'blue', 'brown', 'olive'],
-    ['cone', 'cube', 'cylinder', 'hexagonal prism', 'pyramid', 'sphere'],
-    np.array([.21, .29]),  # small and large: scale of the object
-    np.array([19., 11., 3.]),  # top, centre and bottom: elevation of the camera in degrees
-    ['purple', 'sea green', 'salmon'],
-    np.linspace(-82, 158, 40),  # where the arm points, in degrees: 0 to the right, 90 to the camera, -90 away from it
+    ["white", "green", "red", "blue", "brown", "olive"],
+    ["cone", "cube", "cylinder", "hexagonal prism", "pyramid", "sphere"],
+    np.array([0.21, 0.29]),  # small and large: scale of the object
+    np.array([19.0, 11.0, 3.0]),  # top, centre and bottom: elevation of the camera in degrees
+    ["purple", "sea green", "salmon"],
+    np.linspace(
+        -82, 158, 40
+    ),  # where the arm points, in degrees: 0 to the right, 90 to the camera, -90 away from it
     np.linspace(8, 80, 40),  # elevation of the upper arm in degrees
 ]
-OBJECT_COLOURS = np.array([[.95, .95, .95], [.10, .62, .20], [.85, .12, .10], [.15, .25, .85], [.50, .27, .10], [.50, .50, .12]])
-STRIP_COLOURS = np.array([[.36, .18, .48], [.18, .46, .34], [.66, .38, .34]])
+OBJECT_COLOURS = np.array(
+    [
+        [0.95, 0.95, 0.95],
+        [0.10, 0.62, 0.20],
+        [0.85, 0.12, 0.10],
+        [0.15, 0.25, 0.85],
+        [0.50, 0.27, 0.10],
+        [0.50, 0.50, 0.12],
+    ]
+)
+STRIP_COLOURS = np.array([[0.36, 0.18, 0.48], [0.18, 0.46, 0.34], [0.66, 0.38, 0.34]])
 
 # %% ../../nbs/04_arm.ipynb #a8ee4c5a
 class Solid(NamedTuple):
     "A convex solid: all points below the planes and, if there is one, inside the curve."
+
     planes: np.ndarray  # `[P, 4]`: outward unit normal and height h, for normal . p <= h
     curve: tuple[float, float, float] | None  # s, m and k of a surface of revolution round the y axis
     radius: float  # of a ball round the origin that holds the solid
@@ -51,13 +71,15 @@ def cross_curve(
     curve: tuple[float, float, float],  # s, m and k
     o: np.ndarray,  # where rays start, `[3, N]` or `[3, 1]`
     d: np.ndarray,  # their directions `[3, N]`
-) -> tuple[np.ndarray, np.ndarray]:  # t where each enters and leaves, `[N]`; it enters at infinity if it misses
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # t where each enters and leaves, `[N]`; it enters at infinity if it misses
     "The part of each ray that lies inside a surface of revolution, for a cone in its lower half."
     s, m, k = (np.float32(value) for value in curve)
-    a = d[0]**2 + d[2]**2 + s * d[1]**2
+    a = d[0] ** 2 + d[2] ** 2 + s * d[1] ** 2
     a = np.where(np.abs(a) < 1e-9, np.float32(1e-9), a)
     b = o[0] * d[0] + o[2] * d[2] + (s * o[1] + m) * d[1]
-    c = o[0]**2 + o[2]**2 + s * o[1]**2 + 2 * m * o[1] + k
+    c = o[0] ** 2 + o[2] ** 2 + s * o[1] ** 2 + 2 * m * o[1] + k
     root = np.sqrt(np.maximum(b * b - a * c, 0))
     first, last = (-b - root) / a, (-b + root) / a
     steep, down = a < 0, d[1] < 0
@@ -70,9 +92,13 @@ def hit_solid(
     solid: Solid,
     o: np.ndarray,  # where rays start, float32 `[3, N]` or `[3, 1]`
     d: np.ndarray,  # their directions, float32 `[3, N]`
-) -> tuple[np.ndarray, np.ndarray]:  # t of the hit `[N]` (infinite where missed); the plane that was hit `[N]`, -1 for the curve
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # t of the hit `[N]` (infinite where missed); the plane that was hit `[N]`, -1 for the curve
     "First hit of rays on a convex solid from outside."
-    enter, leave = cross_curve(solid.curve, o, d) if solid.curve else (np.float32(-np.inf), np.float32(np.inf))
+    enter, leave = (
+        cross_curve(solid.curve, o, d) if solid.curve else (np.float32(-np.inf), np.float32(np.inf))
+    )
     face = np.full(d.shape[1], -1)
     for number, plane in enumerate(solid.planes.astype(np.float32)):
         slope = plane[:3] @ d
@@ -94,7 +120,8 @@ def normals(
     s, m, _ = solid.curve or (0, 0, 0)
     n = np.stack([p[0], s * p[1] + m, p[2]])
     n = n / np.sqrt((n * n).sum(0) + 1e-12)
-    if len(solid.planes): n = np.where(face < 0, n, solid.planes[face, :3].T)
+    if len(solid.planes):
+        n = np.where(face < 0, n, solid.planes[face, :3].T)
     return n.astype(np.float32)
 
 # %% ../../nbs/04_arm.ipynb #cf5d5be6
@@ -102,10 +129,12 @@ def lids(bottom: float, top: float) -> np.ndarray:  # `[2, 4]`
     "The two planes that cut a solid off below and above."
     return np.array([[0, -1, 0, -bottom], [0, 1, 0, top]])
 
+
 def prism(sides: int, inner: float, bottom: float, top: float) -> np.ndarray:  # `[sides + 2, 4]`
     "The planes of an upright prism."
     a = np.arange(sides) * 2 * np.pi / sides
     return np.vstack([np.stack([np.cos(a), 0 * a, np.sin(a), 0 * a + inner], 1), lids(bottom, top)])
+
 
 def pyramid(sides: int, inner: float, bottom: float, top: float) -> np.ndarray:  # `[sides + 2, 4]`
     "The planes of an upright pyramid."
@@ -116,25 +145,27 @@ def pyramid(sides: int, inner: float, bottom: float, top: float) -> np.ndarray: 
 # %% ../../nbs/04_arm.ipynb #3b21e9fc
 def ball(radius: float) -> Solid:
     "A ball round the origin."
-    return Solid(np.zeros((0, 4)), (1, 0, -radius**2), radius)
+    return Solid(np.zeros((0, 4)), (1, 0, -(radius**2)), radius)
+
 
 def rod(radius: float, bottom: float, top: float) -> Solid:
     "An upright cylinder."
-    return Solid(lids(bottom, top), (0, 0, -radius**2), np.hypot(radius, max(-bottom, top)))
+    return Solid(lids(bottom, top), (0, 0, -(radius**2)), np.hypot(radius, max(-bottom, top)))
+
 
 def cone(radius: float, bottom: float, top: float) -> Solid:
     "An upright cone with its apex at the top."
-    lean = (radius / (top - bottom))**2
+    lean = (radius / (top - bottom)) ** 2
     return Solid(lids(bottom, top), (-lean, lean * top, -lean * top**2), max(np.hypot(radius, bottom), top))
 
 # %% ../../nbs/04_arm.ipynb #b454a8b8
 OBJECTS = [
-    cone(.86, -.80, .95),
-    Solid(prism(4, .70, -.70, .70), None, 1.22),
-    rod(.74, -.76, .76),
-    Solid(prism(6, .73, -.76, .76), None, 1.14),
-    Solid(pyramid(4, .74, -.72, .95), None, 1.28),
-    ball(.90),
+    cone(0.86, -0.80, 0.95),
+    Solid(prism(4, 0.70, -0.70, 0.70), None, 1.22),
+    rod(0.74, -0.76, 0.76),
+    Solid(prism(6, 0.73, -0.76, 0.76), None, 1.14),
+    Solid(pyramid(4, 0.74, -0.72, 0.95), None, 1.28),
+    ball(0.90),
 ]
 
 # %% ../../nbs/04_arm.ipynb #fd7444d1
@@ -149,37 +180,51 @@ def frame(
     return np.stack([side, along, np.cross(side, along)], -2)
 
 # %% ../../nbs/04_arm.ipynb #b6d09776
-SHOULDER, UPPER, FORE, BEND = np.array([0, .85, 0]), .78, .58, 54.
+SHOULDER, UPPER, FORE, BEND = np.array([0, 0.85, 0]), 0.78, 0.58, 54.0
+
 
 def joints(
     turn: float | np.ndarray,  # degrees
     pitch: float | np.ndarray,  # of the upper arm, degrees
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # frames of upper arm and forearm `[..., 3, 3]`, elbow and wrist `[..., 3]`
+) -> tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray
+]:  # frames of upper arm and forearm `[..., 3, 3]`, elbow and wrist `[..., 3]`
     "Where the parts of the arm are."
     upper, fore = frame(turn, pitch), frame(turn, np.asarray(pitch) - BEND)
     elbow = SHOULDER + UPPER * upper[..., 1, :]
     return upper, fore, elbow, elbow + FORE * fore[..., 1, :]
 
+
 def held(wrist: np.ndarray, fore: np.ndarray, size: float) -> np.ndarray:  # `[..., 3]`
     "The middle of an object of this size, which touches the wrist."
-    return wrist + .8 * size * fore[..., 1, :]
+    return wrist + 0.8 * size * fore[..., 1, :]
 
 # %% ../../nbs/04_arm.ipynb #d7b96dbf
-TARGET, DISTANCE, HALF_WIDTH = np.array([0, .78, -1.2]), 10., 2.04  # what the camera looks at, from how far; half of what it sees there
+TARGET, DISTANCE, HALF_WIDTH = (
+    np.array([0, 0.78, -1.2]),
+    10.0,
+    2.04,
+)  # what the camera looks at, from how far; half of what it sees there
 
-def camera(elevation: float) -> tuple[np.ndarray, np.ndarray]:  # position `[3]`; its right, up and forward `[3, 3]`
+
+def camera(
+    elevation: float,
+) -> tuple[np.ndarray, np.ndarray]:  # position `[3]`; its right, up and forward `[3, 3]`
     "The camera at this elevation in degrees."
     a = np.deg2rad(elevation)
     back = np.array([0, np.sin(a), np.cos(a)])
     return TARGET + DISTANCE * back, np.stack([[1, 0, 0], [0, np.cos(a), -np.sin(a)], -back])
 
+
 def rays_from(
     elevation: float,  # degrees
     n: int,  # rays along each side of the image
-) -> tuple[np.ndarray, np.ndarray]:  # where they start `[3]`, unit directions, float32 `[1, 3, n * n]`, row by row from the top
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # where they start `[3]`, unit directions, float32 `[1, 3, n * n]`, row by row from the top
     "The rays of an image."
     eye, (right, up, forward) = camera(elevation)
-    grid = ((np.arange(n) + .5) / n * 2 - 1) * HALF_WIDTH / DISTANCE
+    grid = ((np.arange(n) + 0.5) / n * 2 - 1) * HALF_WIDTH / DISTANCE
     d = forward[:, None, None] + grid * right[:, None, None] - grid[:, None] * up[:, None, None]
     return eye, (d / np.linalg.norm(d, axis=0)).reshape(1, 3, -1).astype(np.float32)
 
@@ -192,10 +237,13 @@ def project(
     "Where points appear in an image."
     eye, axes = camera(elevation)
     x, y, z = np.moveaxis((points - eye) @ axes.T, -1, 0)
-    return np.stack([1 - y / z * DISTANCE / HALF_WIDTH, 1 + x / z * DISTANCE / HALF_WIDTH], -1) * resolution / 2
+    return (
+        np.stack([1 - y / z * DISTANCE / HALF_WIDTH, 1 + x / z * DISTANCE / HALF_WIDTH], -1) * resolution / 2
+    )
 
 # %% ../../nbs/04_arm.ipynb #954f24f3
-LAMP = np.array([-.45, .80, .55]) / np.linalg.norm([-.45, .80, .55])
+LAMP = np.array([-0.45, 0.80, 0.55]) / np.linalg.norm([-0.45, 0.80, 0.55])
+
 
 def seen(
     eye: np.ndarray,  # where all rays start `[3]`
@@ -203,29 +251,33 @@ def seen(
     solid: Solid,
     axes: np.ndarray,  # frame of the solid in each pose `[K, 3, 3]`
     centre: np.ndarray,  # where its origin is in each pose `[K, 3]`
-    scale: float = 1.,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # pose, ray, distance and light in [0, 1] of each hit
+    scale: float = 1.0,
+) -> tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray
+]:  # pose, ray, distance and light in [0, 1] of each hit
     "Hits of rays on a solid, in several poses at once."
     axes, to = axes.astype(np.float32), (centre - eye).astype(np.float32)
     nearest = (to[:, None] @ d)[:, 0]
-    pose, ray = np.nonzero(nearest**2 > ((to * to).sum(1) - np.float32(solid.radius * scale)**2)[:, None])
-    own = np.einsum('nij,nj->in', axes[pose], d[pose % len(d), :, ray])
-    start = -np.einsum('kij,kj->ik', axes, to)[:, pose] / np.float32(scale)
+    pose, ray = np.nonzero(nearest**2 > ((to * to).sum(1) - np.float32(solid.radius * scale) ** 2)[:, None])
+    own = np.einsum("nij,nj->in", axes[pose], d[pose % len(d), :, ray])
+    start = -np.einsum("kij,kj->ik", axes, to)[:, pose] / np.float32(scale)
     t, face = hit_solid(solid, start, own)
     hit = np.flatnonzero(np.isfinite(t))
     pose, t = pose[hit], t[hit]
     normal = normals(solid, start[:, hit] + t * own[:, hit], face[hit])
     cosine = (normal * (axes @ LAMP).astype(np.float32).T[:, pose]).sum(0)
-    return pose, ray[hit], t * np.float32(scale), .38 + .62 * np.maximum(cosine, 0)
+    return pose, ray[hit], t * np.float32(scale), 0.38 + 0.62 * np.maximum(cosine, 0)
 
 # %% ../../nbs/04_arm.ipynb #17079377
 class Scene(NamedTuple):
     "Some poses as they are seen along their rays; parts are drawn into the arrays."
+
     eye: np.ndarray  # where the rays start `[3]`
     d: np.ndarray  # their directions `[1, 3, N]`
     depth: np.ndarray  # distance of the nearest surface `[K, N]`
     light: np.ndarray  # its light in [0, 1]; 0 where the strip is seen `[K, N]`
     strip: np.ndarray  # whether that is the strip, bool `[K, N]`
+
 
 def draw(
     scene: Scene,
@@ -241,8 +293,9 @@ def draw(
     scene.depth[at], scene.light[at], scene.strip[at] = t[front], light[front] * np.float32(grey), False
 
 # %% ../../nbs/04_arm.ipynb #52a38445
-WALL, STRIP = -2., (.50, 1.00)  # how far back the wall is; between which heights the strip runs
+WALL, STRIP = -2.0, (0.50, 1.00)  # how far back the wall is; between which heights the strip runs
 UPRIGHT = np.eye(3)[None]
+
 
 def stage(
     elevation: float,  # of the camera, degrees
@@ -254,11 +307,11 @@ def stage(
     floor = eye[1] / np.maximum(-d[:, 1], 1e-6)
     height = eye[1] + wall * d[:, 1]
     strip = (height > STRIP[0]) & (height < STRIP[1]) & (wall < floor)
-    light = np.where(strip, 0, np.where(wall < floor, .04, .06))
+    light = np.where(strip, 0, np.where(wall < floor, 0.04, 0.06))
     scene = Scene(eye, d, np.minimum(wall, floor).astype(np.float32), light.astype(np.float32), strip)
-    for solid, grey in ((rod(.46, 0, .18), .36), (rod(.21, 0, .85), .50)):
+    for solid, grey in ((rod(0.46, 0, 0.18), 0.36), (rod(0.21, 0, 0.85), 0.50)):
         draw(scene, solid, UPRIGHT, np.zeros((1, 3)), grey)
-    draw(scene, ball(.26), UPRIGHT, SHOULDER[None], .66)
+    draw(scene, ball(0.26), UPRIGHT, SHOULDER[None], 0.66)
     return scene
 
 # %% ../../nbs/04_arm.ipynb #de1ef008
@@ -269,20 +322,24 @@ def with_arm(
 ) -> Scene:  # with K poses
     "The stage with the arm in several poses."
     poses = len(pitch)
-    scene = scene._replace(**{part: getattr(scene, part).repeat(poses, 0) for part in ('depth', 'light', 'strip')})
+    scene = scene._replace(
+        **{part: getattr(scene, part).repeat(poses, 0) for part in ("depth", "light", "strip")}
+    )
     upper, fore, elbow, wrist = joints(turn, pitch)
-    draw(scene, rod(.18, 0, UPPER), upper, SHOULDER.repeat(poses).reshape(3, poses).T, .95)
-    draw(scene, ball(.21), UPRIGHT.repeat(poses, 0), elbow, .70)
-    draw(scene, rod(.14, 0, FORE), fore, elbow, .95)
-    draw(scene, rod(.17, -.10, 0), fore, wrist, .60)
+    draw(scene, rod(0.18, 0, UPPER), upper, SHOULDER.repeat(poses).reshape(3, poses).T, 0.95)
+    draw(scene, ball(0.21), UPRIGHT.repeat(poses, 0), elbow, 0.70)
+    draw(scene, rod(0.14, 0, FORE), fore, elbow, 0.95)
+    draw(scene, rod(0.17, -0.10, 0), fore, wrist, 0.60)
     return scene
 
 # %% ../../nbs/04_arm.ipynb #82494748
 RAYS = 3  # per pixel, in each direction
 
+
 def object_side(resolution: int) -> int:
     "Pixels along each side of the window that holds the object."
     return resolution * 15 // 64 + 2
+
 
 def object_corners(resolution: int) -> np.ndarray:  # int64 `[3, 40, 40, 2]`: top row and left column
     "Where the window lies for each pose."
@@ -291,6 +348,7 @@ def object_corners(resolution: int) -> np.ndarray:  # int64 `[3, 40, 40, 2]`: to
     at = np.stack([project(middle, elevation, resolution) for elevation in ARM_VALUES[3]])
     side = object_side(resolution)
     return np.clip(np.rint(at - side / 2), 0, resolution - side).astype(np.int64)
+
 
 def strip_rows(resolution: int) -> tuple[int, np.ndarray]:  # how many; the first for each camera, int64 `[3]`
     "The rows in which the strip can be seen."
@@ -334,13 +392,17 @@ def _windows(
 def _drawn(resolution: int) -> np.ndarray:  # uint8 `[4800, bytes]`
     "All poses, each in one row: the light, the strip, and the windows of the twelve objects."
     corners, (rows, tops), poses = object_corners(resolution), strip_rows(resolution), []
-    bar = tqdm(total=120, desc=f'drawing mpi3d-twin at {resolution} pixels (once)', disable=resolution < 48)
+    bar = tqdm(total=120, desc=f"drawing mpi3d-twin at {resolution} pixels (once)", disable=resolution < 48)
     for top, elevation, row_of_corners in zip(tops, ARM_VALUES[3], corners):
         empty = stage(elevation, resolution * RAYS)
         for turn, at in zip(ARM_VALUES[5], row_of_corners):
             scene = with_arm(empty, turn, ARM_VALUES[6])
-            strip = to_bytes(scene.strip, resolution)[:, top:top + rows]
-            parts = to_bytes(scene.light, resolution), strip, _windows(scene, turn, ARM_VALUES[6], at, resolution)
+            strip = to_bytes(scene.strip, resolution)[:, top : top + rows]
+            parts = (
+                to_bytes(scene.light, resolution),
+                strip,
+                _windows(scene, turn, ARM_VALUES[6], at, resolution),
+            )
             poses.append(np.concatenate([part.reshape(40, -1) for part in parts], 1))
             bar.update()
     bar.close()
@@ -364,18 +426,24 @@ def place(
 # %% ../../nbs/04_arm.ipynb #3412ceca
 class MPI3DTwin(ImageDataset):
     "Our own rendering with MPI3D's factor grid: 1,036,800 images of a jointed arm with an object, made on the fly."
+
     uint8 = Shapes3DTwin.uint8
     resident = True
 
     @checked(resolution=whole(8))
-    def __init__(self,
+    def __init__(
+        self,
         resolution: int = 64,  # pixels per side, at least 8
     ):
-        super().__init__('mpi3d-twin', (3, resolution, resolution), len(ARM), ARM)
+        super().__init__("mpi3d-twin", (3, resolution, resolution), len(ARM), ARM)
         side, (rows, tops) = object_side(resolution), strip_rows(resolution)
-        parts = {'light': (resolution, resolution), 'strip': (rows, resolution), 'objects': (12, 2, side, side)}
+        parts = {
+            "light": (resolution, resolution),
+            "strip": (rows, resolution),
+            "objects": (12, 2, side, side),
+        }
         lengths = [int(np.prod(shape)) for shape in parts.values()]
-        drawn = cached(f'mpi3d-twin-{resolution}-v1', lambda: _drawn(resolution), (4800, sum(lengths)))
+        drawn = cached(f"mpi3d-twin-{resolution}-v1", lambda: _drawn(resolution), (4800, sum(lengths)))
         for (name, shape), part in zip(parts.items(), np.split(drawn, np.cumsum(lengths)[:-1], 1)):
             setattr(self, name, torch.from_numpy(np.ascontiguousarray(part)).unflatten(1, shape))
         self.corners = torch.from_numpy(object_corners(resolution).reshape(4800, 2))
@@ -386,7 +454,8 @@ class MPI3DTwin(ImageDataset):
 
 # %% ../../nbs/04_arm.ipynb #5c8f0885
 @patch
-def layers(self: MPI3DTwin,
+def layers(
+    self: MPI3DTwin,
     factors: torch.Tensor,  # int64 classes `[N, 7]`
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # each float32 `[N, H, W]`, 0 to 255
     "Light of the arm and its surroundings, share of the strip, share of the object, light of the object."
@@ -397,8 +466,10 @@ def layers(self: MPI3DTwin,
     share, light = (place(windows[:, part], top, left, resolution) for part in (0, 1))
     return self.light[pose].float(), strip, share, light
 
+
 @patch
-def render(self: MPI3DTwin,
+def render(
+    self: MPI3DTwin,
     factors: torch.Tensor,  # int64 classes `[N, 7]`
 ) -> torch.Tensor:  # float32 `[N, 3, H, W]` in [0, 1]
     "The images of these factors."
@@ -409,18 +480,22 @@ def render(self: MPI3DTwin,
     behind = around / 255 + strip * of_strip
     return (behind * (1 - share / 255) + light * of_object).clamp_(max=1)
 
+
 @patch
-def _read(self: MPI3DTwin, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.digits(rows))
+def _read(self: MPI3DTwin, rows: torch.Tensor) -> torch.Tensor:
+    return self.render(self.factor_space.digits(rows))
 
 # %% ../../nbs/04_arm.ipynb #67103f25
 @patch
 @checked(count=whole(1))
-def write(self: MPI3DTwin,
+def write(
+    self: MPI3DTwin,
     path: str | Path,  # the file, by custom `mpi3d_toy.npz`
     count: int | None = None,  # write only the first `count` images
 ) -> Path:  # the file
     "Write the images in MPI3D's published NPZ form, in blocks, atomically; ValueError for a count that cannot be."
     count = len(self) if count is None else count
-    if not 1 <= count <= len(self): raise ValueError(f"count={count}: expected 1 to {len(self)}")
+    if not 1 <= count <= len(self):
+        raise ValueError(f"count={count}: expected 1 to {len(self)}")
     shape = (count, *self.image_shape[1:], 3)
-    return write_npz(path, {'images': (shape, np.uint8, lambda a, b: self.uint8(slice(a, b)))}, block=512)
+    return write_npz(path, {"images": (shape, np.uint8, lambda a, b: self.uint8(slice(a, b)))}, block=512)

@@ -6,7 +6,7 @@
 __all__ = ['barcodes', 'read_barcodes']
 
 # %% ../../nbs/B0_barcodes.ipynb #d6b65afd
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -22,12 +22,15 @@ def barcodes(
     width: int = 64,  # pixels, at least one a factor
 ) -> np.ndarray:  # uint8 `[N, H, W, 3]`
     "Generated pictures from which the classes can be read; ValueError if there are too few pixels or too many classes."
-    classes = shape('N', 'F', whole=True)('classes', classes).cpu().numpy()
-    if len(sizes) != classes.shape[1]: refuse('sizes', sizes, f"{classes.shape[1]} of them, one per column of classes")
+    classes = shape("N", "F", whole=True)("classes", classes).cpu().numpy()
+    if len(sizes) != classes.shape[1]:
+        refuse("sizes", sizes, f"{classes.shape[1]} of them, one per column of classes")
     if max(sizes) > 256 or len(sizes) > width:
-        raise ValueError(f"{len(sizes)} factors of up to {max(sizes)} classes do not fit into {width} pixels of 256 levels")
+        raise ValueError(
+            f"{len(sizes)} factors of up to {max(sizes)} classes do not fit into {width} pixels of 256 levels"
+        )
     level = classes * 255 // np.maximum(np.asarray(sizes) - 1, 1)
-    red = level[:, np.arange(width) * len(sizes) // width].astype(np.uint8)            # `[N, W]`
+    red = level[:, np.arange(width) * len(sizes) // width].astype(np.uint8)  # `[N, W]`
     red = np.broadcast_to(red[:, None], (len(red), height, width))
     green = np.broadcast_to((np.arange(height) * 255 // (height - 1)).astype(np.uint8)[:, None], red.shape)
     return np.stack([red, green, np.full_like(green, 127)], -1)
@@ -40,7 +43,8 @@ def read_barcodes(
     "The factor classes that barcodes show; ValueError for a picture that is none, or lies on its side or its head."
     images, (height, width) = images.float().cpu(), images.shape[-2:]
     ramp = torch.linspace(0, 1, height)[:, None]
-    wrong = ((images[:, 1] - ramp).abs().amax((1, 2)) > .1) | ((images[:, 2] - .5).abs().amax((1, 2)) > .1)
-    if wrong.any(): raise ValueError(f"picture {int(wrong.nonzero()[0])} is no upright barcode")
+    wrong = ((images[:, 1] - ramp).abs().amax((1, 2)) > 0.1) | ((images[:, 2] - 0.5).abs().amax((1, 2)) > 0.1)
+    if wrong.any():
+        raise ValueError(f"picture {int(wrong.nonzero()[0])} is no upright barcode")
     middle = (torch.arange(len(sizes)) * 2 + 1) * width // (2 * len(sizes))
     return (images[:, 0].mean(1)[:, middle] * (torch.tensor(sizes) - 1)).round().long()

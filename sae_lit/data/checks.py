@@ -10,14 +10,14 @@ __all__ = ['Check', 'seed', 'MOST', 'HOW', 'PLAIN', 'HOUSE', 'shown', 'refuse', 
 # %% ../../nbs/A0_checks.ipynb #71822bb6
 import difflib
 import inspect
-import os
 import types
 import typing
 from collections import abc
 from dataclasses import fields
 from functools import partial, wraps
 from pathlib import Path
-from typing import Callable, Literal, NoReturn
+from typing import Literal, NoReturn
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 # %% ../../nbs/A0_checks.ipynb #d7856639
 Check = Callable[[str, object], object]  # (name, value) to the value in its plain form; ValueError
+
 
 def shown(
     value: object,
@@ -34,6 +35,7 @@ def shown(
         return f"{type(value).__name__} {value.dtype} {list(value.shape)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
 
 def refuse(
     name: str,  # of the argument
@@ -49,15 +51,18 @@ def as_number(
     value: object,
 ) -> int | float | None:
     "The Python number that a Python, NumPy or PyTorch number is; None for anything else, truth values included"
-    if isinstance(value, (np.generic, np.ndarray, Tensor)) and value.ndim == 0: value = value.item()
+    if isinstance(value, (np.generic, np.ndarray, Tensor)) and value.ndim == 0:
+        value = value.item()
     return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
+
 
 def _unquoted(value: object) -> str:
     "The remedy for a number in quotes"
     try:
         float(value) if isinstance(value, str) else float("none")
         return "write it without quotes"
-    except ValueError: return ""
+    except ValueError:
+        return ""
 
 # %% ../../nbs/A0_checks.ipynb #c655862e
 def whole(
@@ -65,15 +70,29 @@ def whole(
     most: int | None = None,
 ) -> Check:
     "Check for a whole number from `least` to `most`"
-    bounds = "" if least is None and most is None else f", {least} or more" if most is None else f" up to {most}" if least is None else f" from {least} to {most}"
+    bounds = (
+        ""
+        if least is None and most is None
+        else f", {least} or more"
+        if most is None
+        else f" up to {most}"
+        if least is None
+        else f" from {least} to {most}"
+    )
     expected = f"a whole number{bounds}"
+
     def check(name: str, value: object) -> int:
         number = as_number(value)
-        if isinstance(number, float) and number.is_integer(): number = int(number)
-        if not isinstance(number, int): refuse(name, value, expected, _unquoted(value))
-        if not (-2**63 if least is None else least) <= number <= (2**63 - 1 if most is None else most): refuse(name, value, expected)
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)
+        if not isinstance(number, int):
+            refuse(name, value, expected, _unquoted(value))
+        if not (-(2**63) if least is None else least) <= number <= (2**63 - 1 if most is None else most):
+            refuse(name, value, expected)
         return number
+
     return check
+
 
 seed = whole(0, 2**32 - 1)  # what NumPy, PyTorch and scikit-learn all take
 
@@ -87,12 +106,18 @@ def real(
     above = [] if low is None else [f"{'more than' if ends[0] == '(' else 'at least'} {low:g}"]
     below = [] if high is None else [f"{'less than' if ends[1] == ')' else 'at most'} {high:g}"]
     expected = " and ".join(["a finite number", *above, *below]).replace(" and ", ", ", 1)
+
     def check(name: str, value: object) -> int | float:
         number = as_number(value)
-        if number is None: refuse(name, value, expected, _unquoted(value))
-        inside = (low is None or number > low or number == low and ends[0] == "[") and (high is None or number < high or number == high and ends[1] == "]")
-        if not (inside and abs(number) <= 1.7e308): refuse(name, value, expected)
+        if number is None:
+            refuse(name, value, expected, _unquoted(value))
+        inside = (low is None or number > low or number == low and ends[0] == "[") and (
+            high is None or number < high or number == high and ends[1] == "]"
+        )
+        if not (inside and abs(number) <= 1.7e308):
+            refuse(name, value, expected)
         return number
+
     return check
 
 # %% ../../nbs/A0_checks.ipynb #3602f196
@@ -100,20 +125,39 @@ def one_of(
     *known: object,  # what the value may be; a single dict stands for its keys, those that are added later included
 ) -> Check:
     "Check for one of a few values"
+
     def check(name: str, value: object) -> object:
         values = list(known[0] if isinstance(known[0], dict) else known)
         number = as_number(value)
         found = value if number is None else number
-        if isinstance(found, (str, int, float)) and found in values: return found
-        near = difflib.get_close_matches(value, [k for k in values if isinstance(k, str)], n=1) if isinstance(value, str) else []
+        if isinstance(found, (str, int, float)) and found in values:
+            return found
+        near = (
+            difflib.get_close_matches(value, [k for k in values if isinstance(k, str)], n=1)
+            if isinstance(value, str)
+            else []
+        )
         *some, last = map(repr, values)
-        refuse(name, value, " or ".join(filter(None, [", ".join(some), last])), f"did you mean {near[0]!r}?" if near else "")
+        refuse(
+            name,
+            value,
+            " or ".join(filter(None, [", ".join(some), last])),
+            f"did you mean {near[0]!r}?" if near else "",
+        )
+
     return check
+
 
 def flag(name: str, value: object) -> bool:
     "Check for True or False; NumPy's and PyTorch's own, 0 and 1 count"
-    if isinstance(value, (np.generic, np.ndarray, Tensor)) and value.ndim == 0: value = value.item()
-    return bool(value) if isinstance(value, (bool, int)) and value in (0, 1) else refuse(name, value, "True or False", "words such as 'no' are true for Python")
+    if isinstance(value, (np.generic, np.ndarray, Tensor)) and value.ndim == 0:
+        value = value.item()
+    return (
+        bool(value)
+        if isinstance(value, (bool, int)) and value in (0, 1)
+        else refuse(name, value, "True or False", "words such as 'no' are true for Python")
+    )
+
 
 def text(name: str, value: object) -> str:
     "Check for a string"
@@ -125,24 +169,44 @@ def path(
     value: object,  # a string or path; "~" is the home folder
 ) -> Path:
     "Check for a path that is not empty"
-    if not isinstance(value, (str, Path)): refuse(name, value, "a path")
-    if not str(value).strip() or "\0" in str(value): refuse(name, value, "a path that is not empty", "leave it out for the default, or write '.' for the current folder")
-    try: return Path(value).expanduser()
-    except RuntimeError: refuse(name, value, "a path in a home folder that is there")
+    if not isinstance(value, (str, Path)):
+        refuse(name, value, "a path")
+    if not str(value).strip() or "\0" in str(value):
+        refuse(
+            name,
+            value,
+            "a path that is not empty",
+            "leave it out for the default, or write '.' for the current folder",
+        )
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        refuse(name, value, "a path in a home folder that is there")
+
 
 def device(
     name: str,
     value: object,  # such as "cpu", "cuda:0", or a `torch.device`
 ) -> torch.device:
     "Check for a device that this machine has"
-    try: found = torch.device(value)
-    except (RuntimeError, TypeError): refuse(name, value, "a device such as 'cpu' or 'cuda'")
+    try:
+        found = torch.device(value)
+    except (RuntimeError, TypeError):
+        refuse(name, value, "a device such as 'cpu' or 'cuda'")
     if found.type == "cuda" and not (found.index or 0) < torch.cuda.device_count():
-        refuse(name, value, "a CUDA device that PyTorch sees here" if torch.cuda.device_count() else "another one, for PyTorch sees no CUDA device here", "use 'cpu'")
+        refuse(
+            name,
+            value,
+            "a CUDA device that PyTorch sees here"
+            if torch.cuda.device_count()
+            else "another one, for PyTorch sees no CUDA device here",
+            "use 'cpu'",
+        )
     return found
 
 # %% ../../nbs/A0_checks.ipynb #228338d8
 MOST = 1e100  # in absolute value: the squares of larger numbers overflow when they are summed
+
 
 def array(
     name: str,
@@ -153,12 +217,25 @@ def array(
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         value = value.float() if value.dtype == torch.bfloat16 else value  # NumPy knows no bfloat16
-    elif hasattr(value, "to_numpy"): value = value.to_numpy()  # a data frame
-    try: found = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError): refuse(name, value, "an array of numbers", "its rows must have one length")
-    if found.dtype.kind not in "biuf": refuse(name, found if found.ndim else value, "an array of real numbers", "convert it first")
-    if look and found.dtype.kind == "f" and (bad := int((~(np.abs(found) <= min(MOST, float(np.finfo(found.dtype).max)))).sum())):
-        refuse(name, found, "finite numbers up to 1e100", f"{bad} of its values are NaN, infinite or larger: find out where they come from, or drop those rows")
+    elif hasattr(value, "to_numpy"):
+        value = value.to_numpy()  # a data frame
+    try:
+        found = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):
+        refuse(name, value, "an array of numbers", "its rows must have one length")
+    if found.dtype.kind not in "biuf":
+        refuse(name, found if found.ndim else value, "an array of real numbers", "convert it first")
+    if (
+        look
+        and found.dtype.kind == "f"
+        and (bad := int((~(np.abs(found) <= min(MOST, float(np.finfo(found.dtype).max)))).sum()))
+    ):
+        refuse(
+            name,
+            found,
+            "finite numbers up to 1e100",
+            f"{bad} of its values are NaN, infinite or larger: find out where they come from, or drop those rows",
+        )
     return found
 
 # %% ../../nbs/A0_checks.ipynb #d3f9c0e0
@@ -170,13 +247,29 @@ def tensor(
     "Check for an array of real numbers, as PyTorch has it"
     if not isinstance(value, Tensor):
         found = array(name, value, look)
-        if found.dtype.kind == "f" and found.dtype.itemsize > 8: found = found.astype(np.float64)
-        if found.dtype.kind == "u" and found.dtype.itemsize > 1: found = found.astype(np.int64)  # PyTorch can hardly compute with the others
+        if found.dtype.kind == "f" and found.dtype.itemsize > 8:
+            found = found.astype(np.float64)
+        if found.dtype.kind == "u" and found.dtype.itemsize > 1:
+            found = found.astype(np.int64)  # PyTorch can hardly compute with the others
         found = found.astype(found.dtype.newbyteorder("=")) if not found.dtype.isnative else found
-        return torch.from_numpy(np.array(found, copy=True) if not found.flags.writeable or min(found.strides, default=0) < 0 else found)
-    if value.is_complex(): refuse(name, value, "real numbers")
-    if look and value.is_floating_point() and (bad := int((~(value.detach().abs() <= min(MOST, torch.finfo(value.dtype).max))).sum())):
-        refuse(name, value, "finite numbers up to 1e100", f"{bad} of its values are NaN, infinite or larger: find out where they come from")
+        return torch.from_numpy(
+            np.array(found, copy=True)
+            if not found.flags.writeable or min(found.strides, default=0) < 0
+            else found
+        )
+    if value.is_complex():
+        refuse(name, value, "real numbers")
+    if (
+        look
+        and value.is_floating_point()
+        and (bad := int((~(value.detach().abs() <= min(MOST, torch.finfo(value.dtype).max))).sum()))
+    ):
+        refuse(
+            name,
+            value,
+            "finite numbers up to 1e100",
+            f"{bad} of its values are NaN, infinite or larger: find out where they come from",
+        )
     return value.long() if value.dtype in (torch.uint16, torch.uint32, torch.uint64) else value
 
 # %% ../../nbs/A0_checks.ipynb #5143c098
@@ -187,32 +280,64 @@ def shape(
 ) -> Check:
     "Check for an array of this shape"
     expected = f"{'whole ' * whole}numbers [{', '.join(map(str, axes))}], none empty"
+
     def check(name: str, value: object) -> Tensor:
         found = tensor(name, value, look)
-        if found.ndim != len(axes) or not found.numel(): refuse(name, found, expected)
-        if any(isinstance(n, int) and n != m for n, m in zip(axes, found.shape)): refuse(name, found, expected)
-        if whole and (found.is_floating_point() and (found != found.floor()).any() or (found.abs() > 2**62).any()): refuse(name, found, expected)
+        if found.ndim != len(axes) or not found.numel():
+            refuse(name, found, expected)
+        if any(isinstance(n, int) and n != m for n, m in zip(axes, found.shape)):
+            refuse(name, found, expected)
+        if whole and (
+            found.is_floating_point() and (found != found.floor()).any() or (found.abs() > 2**62).any()
+        ):
+            refuse(name, found, expected)
         return found.long() if whole else found
+
     return check
 
 # %% ../../nbs/A0_checks.ipynb #8c0806e2
 def codes(name: str, value: object) -> np.ndarray:  # float64 `[N, D]`
     "Check for codes to be scored: finite numbers `[N, D]`"
     found = array(name, value, look=False).astype(np.float64)
-    if found.ndim != 2 or not found.size: refuse(name, found, "codes [N, D], none empty", "one latent is a column: codes[:, None]" if found.ndim == 1 else "")
+    if found.ndim != 2 or not found.size:
+        refuse(
+            name,
+            found,
+            "codes [N, D], none empty",
+            "one latent is a column: codes[:, None]" if found.ndim == 1 else "",
+        )
     if bad := np.flatnonzero(~(np.abs(found) <= MOST).all(0)).tolist():
-        refuse(name, found, "finite numbers up to 1e100", f"latents {bad} hold NaN, infinite or larger values; check the model, or drop these columns")
+        refuse(
+            name,
+            found,
+            "finite numbers up to 1e100",
+            f"latents {bad} hold NaN, infinite or larger values; check the model, or drop these columns",
+        )
     still = np.ptp(found, 0) < 1e-100
     return np.where(still, found[:1], found) if still.any() else found
+
 
 def factors(name: str, value: object) -> np.ndarray:  # int64 `[N, F]`
     "Check for factor classes: whole numbers `[N, F]`"
     found = array(name, value, look=False)
-    if found.ndim != 2 or not found.size: refuse(name, found, "factors [N, F], none empty", "one factor is a column: factors[:, None]" if found.ndim == 1 else "")
-    if bad := np.flatnonzero(~np.isfinite(found).all(0)).tolist(): refuse(name, found, "whole numbers", f"factors {bad} hold NaN or infinite values; drop those samples")
+    if found.ndim != 2 or not found.size:
+        refuse(
+            name,
+            found,
+            "factors [N, F], none empty",
+            "one factor is a column: factors[:, None]" if found.ndim == 1 else "",
+        )
+    if bad := np.flatnonzero(~np.isfinite(found).all(0)).tolist():
+        refuse(name, found, "whole numbers", f"factors {bad} hold NaN or infinite values; drop those samples")
     if bad := np.flatnonzero((found != np.floor(found)).any(0)).tolist():
-        refuse(name, found, "whole numbers", f"factors {bad} are not whole numbers; cut continuous factors into classes first")
-    if bad := np.flatnonzero((np.abs(found.astype(np.float64)) > 2.**53).any(0)).tolist(): refuse(name, found, "class numbers below 2^53", f"number the classes of factors {bad} from 0")
+        refuse(
+            name,
+            found,
+            "whole numbers",
+            f"factors {bad} are not whole numbers; cut continuous factors into classes first",
+        )
+    if bad := np.flatnonzero((np.abs(found.astype(np.float64)) > 2.0**53).any(0)).tolist():
+        refuse(name, found, "class numbers below 2^53", f"number the classes of factors {bad} from 0")
     return found.astype(np.int64)
 
 # %% ../../nbs/A0_checks.ipynb #222d4009
@@ -221,39 +346,65 @@ def same_shape(
 ) -> None:
     "Raise ValueError for arrays of different shapes"
     if len({tuple(a.shape) for a in arrays.values()}) > 1:
-        refuse(*next(iter(arrays.items())), "the same shape as " + ", ".join(f"{name} {list(a.shape)}" for name, a in [*arrays.items()][1:]))
+        refuse(
+            *next(iter(arrays.items())),
+            "the same shape as " + ", ".join(f"{name} {list(a.shape)}" for name, a in [*arrays.items()][1:]),
+        )
+
 
 def broadcasts(
     **arrays: Tensor,  # by name
 ) -> None:
     "Raise ValueError for arrays whose shapes do not broadcast"
-    try: torch.broadcast_shapes(*(a.shape for a in arrays.values()))
-    except RuntimeError: refuse(*next(iter(arrays.items())), "a shape that fits " + ", ".join(f"{name} {list(a.shape)}" for name, a in [*arrays.items()][1:]))
+    try:
+        torch.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except RuntimeError:
+        refuse(
+            *next(iter(arrays.items())),
+            "a shape that fits " + ", ".join(f"{name} {list(a.shape)}" for name, a in [*arrays.items()][1:]),
+        )
 
 # %% ../../nbs/A0_checks.ipynb #e0f4211a
-HOW = {"ImageDataset": "make one with load_data(...), which also takes arrays", "FactorSpace": "a data set has one: data.factor_space", **dict.fromkeys(("Module", "Autoencoder"), "build(...) and load_model(...) make one"),
-       "Generator": "torch.Generator().manual_seed(0) makes one"}
+HOW = {
+    "ImageDataset": "make one with load_data(...), which also takes arrays",
+    "FactorSpace": "a data set has one: data.factor_space",
+    **dict.fromkeys(("Module", "Autoencoder"), "build(...) and load_model(...) make one"),
+    "Generator": "torch.Generator().manual_seed(0) makes one",
+}
+
 
 def instance(
     kind: type,
 ) -> Check:
     "Check for an object of a class"
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
+
     def check(name: str, value: object) -> object:
-        if isinstance(value, kind): return value
-        remedy = f"it holds one: {name}.model" if issubclass(kind, nn.Module) and isinstance(getattr(value, "model", None), nn.Module) else HOW.get(kind.__name__, "")
+        if isinstance(value, kind):
+            return value
+        remedy = (
+            f"it holds one: {name}.model"
+            if issubclass(kind, nn.Module) and isinstance(getattr(value, "model", None), nn.Module)
+            else HOW.get(kind.__name__, "")
+        )
         refuse(name, value, f"{article} {kind.__name__}", remedy)
+
     return check
+
 
 def each(
     check: Check | None,  # of an element
 ) -> Check:
     "Check for a sequence, element by element"
+
     def checked_sequence(name: str, value: object) -> list | tuple:
-        if isinstance(value, (np.ndarray, Tensor)) and value.ndim: value = value.tolist()
-        if isinstance(value, (str, bytes, dict, np.ndarray, Tensor)) or not isinstance(value, abc.Iterable): refuse(name, value, "a sequence, such as a list")
+        if isinstance(value, (np.ndarray, Tensor)) and value.ndim:
+            value = value.tolist()
+        if isinstance(value, (str, bytes, dict, np.ndarray, Tensor)) or not isinstance(value, abc.Iterable):
+            refuse(name, value, "a sequence, such as a list")
         found = [check(f"{name}[{i}]", v) if check else v for i, v in enumerate(value)]
         return tuple(found) if isinstance(value, tuple) else found
+
     return checked_sequence
 
 # %% ../../nbs/A0_checks.ipynb #0d02f97a
@@ -261,19 +412,35 @@ def optional(check: Check) -> Check:
     "The check, and None as it is"
     return lambda name, value: None if value is None else check(name, value)
 
+
 def function(name: str, value: object) -> Callable:
     "Check for something that can be called"
     return value if callable(value) else refuse(name, value, "a function")
 
-PLAIN: dict[object, Check] = {int: whole(), float: real(), bool: flag, str: text, Path: path, torch.device: device}
+
+PLAIN: dict[object, Check] = {
+    int: whole(),
+    float: real(),
+    bool: flag,
+    str: text,
+    Path: path,
+    torch.device: device,
+}
+
 
 def _union(members: tuple, look: bool) -> Check | None:
     "The check of `A | B`"
     some = [m for m in members if m is not type(None)]
-    if set(some) == {str, Path}: found = path
-    elif set(some) == {str, torch.device}: found = device
-    elif set(some) == {Tensor, np.ndarray}: found = partial(tensor, look=look)
-    else: found = check_of(some[0], look) if len(some) == 1 else None  # what may be several things, its function must look at itself
+    if set(some) == {str, Path}:
+        found = path
+    elif set(some) == {str, torch.device}:
+        found = device
+    elif set(some) == {Tensor, np.ndarray}:
+        found = partial(tensor, look=look)
+    else:
+        found = (
+            check_of(some[0], look) if len(some) == 1 else None
+        )  # what may be several things, its function must look at itself
     return optional(found) if found and len(some) < len(members) else found
 
 # %% ../../nbs/A0_checks.ipynb #3e5638ae
@@ -282,18 +449,34 @@ def check_of(
     look: bool = True,  # refuse NaN and infinity in arrays
 ) -> Check | None:  # None: nothing can be said
     "The check that an annotation asks for"
-    if annotation in (Tensor, np.ndarray): return partial(tensor if annotation is Tensor else array, look=look)
-    if isinstance(annotation, type) and annotation in PLAIN: return PLAIN[annotation]
+    if annotation in (Tensor, np.ndarray):
+        return partial(tensor if annotation is Tensor else array, look=look)
+    if isinstance(annotation, type) and annotation in PLAIN:
+        return PLAIN[annotation]
     kind, inside = typing.get_origin(annotation), typing.get_args(annotation)
-    if kind is Literal: return one_of(*inside)
-    if kind in (typing.Union, types.UnionType): return _union(inside, look)
-    if kind in (list, abc.Sequence) or kind is tuple and inside[1:] == (...,): return each(check_of(inside[0], look))
-    if kind is abc.Callable or annotation in (abc.Callable, Callable): return function
-    plain = isinstance(annotation, type) and annotation not in (object, typing.Any) and kind is None and not getattr(annotation, "_is_protocol", False)
+    if kind is Literal:
+        return one_of(*inside)
+    if kind in (typing.Union, types.UnionType):
+        return _union(inside, look)
+    if kind in (list, abc.Sequence) or kind is tuple and inside[1:] == (...,):
+        return each(check_of(inside[0], look))
+    if kind is abc.Callable or annotation in (abc.Callable, Callable):
+        return function
+    plain = (
+        isinstance(annotation, type)
+        and annotation not in (object, typing.Any)
+        and kind is None
+        and not getattr(annotation, "_is_protocol", False)
+    )
     return instance(annotation) if plain and annotation is not inspect.Parameter.empty else None
 
 # %% ../../nbs/A0_checks.ipynb #d0f11adc
-HOUSE: dict[str, Check] = {"seed": seed, "batch_size": whole(1), "resolution": whole(1)}  # names that mean the same everywhere
+HOUSE: dict[str, Check] = {
+    "seed": seed,
+    "batch_size": whole(1),
+    "resolution": whole(1),
+}  # names that mean the same everywhere
+
 
 def checks_of(
     function: Callable,
@@ -302,33 +485,45 @@ def checks_of(
 ) -> dict[str, Check]:  # by parameter
     "The checks of a function's arguments"
     parameters, found = inspect.signature(function).parameters, {}
-    if unknown := limits.keys() - parameters.keys(): raise ValueError(f"{function.__qualname__} has no parameters {sorted(unknown)}")
+    if unknown := limits.keys() - parameters.keys():
+        raise ValueError(f"{function.__qualname__} has no parameters {sorted(unknown)}")
     for name, p in parameters.items():
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) or name == "self": continue
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) or name == "self":
+            continue
         special = limits.get(name, HOUSE.get(name))
-        if name in limits and special is None: continue
-        if special and (p.default is None or type(None) in typing.get_args(p.annotation)): special = optional(special)
-        if check := special or check_of(p.annotation, look): found[name] = check
+        if name in limits and special is None:
+            continue
+        if special and (p.default is None or type(None) in typing.get_args(p.annotation)):
+            special = optional(special)
+        if check := special or check_of(p.annotation, look):
+            found[name] = check
     return found
 
 # %% ../../nbs/A0_checks.ipynb #7adb32ad
 def _door(function: Callable, limits: dict[str, Check], look: bool) -> Callable:
     signature, checks = inspect.signature(function), checks_of(function, limits, look)
+
     @wraps(function)
     def inside(*args, **kwargs):
-        if torch.compiler.is_compiling(): return function(*args, **kwargs)
+        if torch.compiler.is_compiling():
+            return function(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         for name, value in bound.arguments.items():
-            if name in checks: bound.arguments[name] = checks[name](name, value)
+            if name in checks:
+                bound.arguments[name] = checks[name](name, value)
         return function(*bound.args, **bound.kwargs)
+
     inside.door = checks
     return inside
 
+
 def checked(
-    **limits: Check | None,  # by parameter, where the annotation does not say enough; None: the function looks for itself
+    **limits: Check
+    | None,  # by parameter, where the annotation does not say enough; None: the function looks for itself
 ) -> Callable[[Callable], Callable]:
     "Decorator: check a function's arguments, as its annotations ask, before it runs"
     return partial(_door, limits=limits, look=True)
+
 
 def shaped(
     **limits: Check,  # as for `checked`
@@ -345,4 +540,5 @@ def check_fields(
     hints, limits = typing.get_type_hints(type(record)), HOUSE | (limits or {})
     for name in (f.name for f in fields(record)):
         value, check = getattr(record, name), limits.get(name) or check_of(hints[name])
-        if check and (value is not None or type(None) not in typing.get_args(hints[name])): setattr(record, name, check(name, value))
+        if check and (value is not None or type(None) not in typing.get_args(hints[name])):
+            setattr(record, name, check(name, value))

@@ -8,22 +8,35 @@ __all__ = ['ImageDataset', 'check_values', 'ArrayDataset', 'split_rows']
 # %% ../../nbs/02_datasets.ipynb #18c38cb3
 import copy
 import difflib
-from typing import Self, Sequence
+from typing import Self
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from fastcore.basics import patch
 from torch.utils.data import Dataset
 
-from .checks import array, checked, device as checked_device, each, real, tensor, whole as whole_number
+from sae_lit.data.checks import (
+    array,
+    checked,
+    device as checked_device,
+    each,
+    real,
+    tensor,
+    whole as whole_number,
+)
 from .factors import FactorSpace, as_index
 
 # %% ../../nbs/02_datasets.ipynb #d9f77768
 class ImageDataset(Dataset):
     "Pictures and, where known, their factors, by row number. Subclasses implement `_read(rows)` and `_label(rows)`."
-    resident = False  # whether `_read` takes rows on `self.device` and makes images there, without asking the CPU
 
-    def __init__(self,
+    resident = (
+        False  # whether `_read` takes rows on `self.device` and makes images there, without asking the CPU
+    )
+
+    def __init__(
+        self,
         name: str,  # name for tables and file names
         image_shape: Sequence[int],  # (C, H, W); (D,) for vector data
         size: int,  # how many rows the storage has
@@ -31,24 +44,37 @@ class ImageDataset(Dataset):
     ):
         self.name, self.image_shape, self.factor_space = name, tuple(image_shape), factor_space
         self.storage_size, self.rows, self.part_name = int(size), None, None
-        self.pool, self.conditions = None, {}  # rows that `split` divides, None: `rows`; what `without` and `only` were asked for
-        self.device, self.loaded_as = torch.device('cpu'), None  # `load_data` notes here how to get the same data again
+        self.pool, self.conditions = (
+            None,
+            {},
+        )  # rows that `split` divides, None: `rows`; what `without` and `only` were asked for
+        self.device, self.loaded_as = (
+            torch.device("cpu"),
+            None,
+        )  # `load_data` notes here how to get the same data again
 
     def _read(self, rows: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError(f"{type(self).__name__} does not say where its pictures are: define _read(rows), which gives those of the rows int64 [N]")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say where its pictures are: define _read(rows), which gives those of the rows int64 [N]"
+        )
 
-    def _label(self, rows: torch.Tensor) -> torch.Tensor: return self.factor_space.to_factors(rows)
+    def _label(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.factor_space.to_factors(rows)
 
-    def __len__(self) -> int: return self.storage_size if self.rows is None else len(self.rows)
+    def __len__(self) -> int:
+        return self.storage_size if self.rows is None else len(self.rows)
 
     def __repr__(self) -> str:
-        part = f', part={self.part_name!r}' if self.part_name else ''
-        part += ''.join(f', {kind} {condition}' for kind, asked in self.conditions.items() for condition in asked)
+        part = f", part={self.part_name!r}" if self.part_name else ""
+        part += "".join(
+            f", {kind} {condition}" for kind, asked in self.conditions.items() for condition in asked
+        )
         return f"{type(self).__name__}({self.name!r}, {len(self):,} x {self.image_shape}{part})"
 
 # %% ../../nbs/02_datasets.ipynb #586b56eb
 @patch
-def source_rows(self: ImageDataset,
+def source_rows(
+    self: ImageDataset,
     index: int | slice | Sequence[int] | np.ndarray | torch.Tensor,  # numbers within this part
 ) -> torch.Tensor:  # int64 `[N]`, numbers within the storage
     "Where this part's pictures lie in the whole data set; IndexError if a number is out of range."
@@ -66,7 +92,8 @@ def read(
 
 # %% ../../nbs/02_datasets.ipynb #99c1787c
 @patch
-def images(self: ImageDataset,
+def images(
+    self: ImageDataset,
     index: int | slice | Sequence[int] | np.ndarray | torch.Tensor,  # which pictures
 ) -> torch.Tensor:  # float32 `[N, C, H, W]` in [0, 1], on `self.device`
     "The pictures with these numbers."
@@ -74,11 +101,13 @@ def images(self: ImageDataset,
 
 # %% ../../nbs/02_datasets.ipynb #2e16b0d5
 @patch
-def factors(self: ImageDataset,
+def factors(
+    self: ImageDataset,
     index: int | slice | Sequence[int] | np.ndarray | torch.Tensor,  # which pictures
 ) -> torch.Tensor:  # int64 `[N, F]`
     "The factor classes of the pictures with these numbers; ValueError if this data set has none."
-    if self.factor_space is None: raise ValueError(f"data set {self.name!r} has no known factors")
+    if self.factor_space is None:
+        raise ValueError(f"data set {self.name!r} has no known factors")
     return self._label(self.source_rows(index)).to(self.device)
 
 # %% ../../nbs/02_datasets.ipynb #d18722eb
@@ -87,6 +116,7 @@ def __getitem__(self: ImageDataset, index: int) -> torch.Tensor:
     "One picture `[C, H, W]`."
     return self.images(index)[0]
 
+
 @patch
 def __getitems__(self: ImageDataset, index: Sequence[int]) -> list[torch.Tensor]:
     "A batch at once, as `DataLoader` asks for it."
@@ -94,14 +124,16 @@ def __getitems__(self: ImageDataset, index: Sequence[int]) -> list[torch.Tensor]
 
 # %% ../../nbs/02_datasets.ipynb #c1251902
 @patch
-def to(self: ImageDataset,
+def to(
+    self: ImageDataset,
     device: str | torch.device,  # where pictures shall be made and returned
 ) -> Self:
     "The same data set with its in-memory storage, and the pictures it returns, on `device`."
     moved = copy.copy(self)
-    moved.device = device = checked_device('device', device)
+    moved.device = device = checked_device("device", device)
     for key, value in vars(moved).items():
-        if torch.is_tensor(value) and key not in ('rows', 'pool'): setattr(moved, key, value.to(device))
+        if torch.is_tensor(value) and key not in ("rows", "pool"):
+            setattr(moved, key, value.to(device))
     return moved
 
 # %% ../../nbs/02_datasets.ipynb #69abae59
@@ -110,47 +142,77 @@ def check_values(
     name: str,  # what to call them in the error
 ) -> torch.Tensor:  # the same values
     "The values unchanged; ValueError naming the first row with NaN or infinity, and for pictures with values outside [0, 1]."
-    bad = ~values.isfinite() if values.ndim == 2 else ~((values >= 0) & (values <= 1))  # NaN fails both comparisons
+    bad = (
+        ~values.isfinite() if values.ndim == 2 else ~((values >= 0) & (values <= 1))
+    )  # NaN fails both comparisons
     if bad.any():
         row = int(bad.flatten(1).any(1).nonzero()[0])
         value = values[row][bad[row]][0].item()
-        raise ValueError(f"{name}: row {row} holds {value}, expected {'finite values' if values.ndim == 2 else 'values in [0, 1]'}; clean the data, or rescale it: bytes are given as uint8, or divided by 255")
+        raise ValueError(
+            f"{name}: row {row} holds {value}, expected {'finite values' if values.ndim == 2 else 'values in [0, 1]'}; clean the data, or rescale it: bytes are given as uint8, or divided by 255"
+        )
     return values
 
 # %% ../../nbs/02_datasets.ipynb #728b6fbd
 def _channels_first(
-    images: np.ndarray | torch.Tensor | Sequence[np.ndarray | torch.Tensor],  # `[N, C, H, W]`, `[N, H, W, C]`, `[N, H, W]`, `[N, D]`, or a list of N pictures
+    images: np.ndarray
+    | torch.Tensor
+    | Sequence[
+        np.ndarray | torch.Tensor
+    ],  # `[N, C, H, W]`, `[N, H, W, C]`, `[N, H, W]`, `[N, D]`, or a list of N pictures
 ) -> torch.Tensor:  # `[N, C, H, W]` or `[N, D]`
     "As a tensor with channels first, sharing memory where possible; ValueError for a list of pictures of different shapes."
     if isinstance(images, (list, tuple)):
-        images = [array('images', picture, look=False) for picture in images]
+        images = [array("images", picture, look=False) for picture in images]
         if len(shapes := {picture.shape for picture in images}) > 1:
-            raise ValueError(f"expected pictures of one shape, got {' and '.join(map(str, sorted(shapes)[:2]))}: cut or resize them first")
+            raise ValueError(
+                f"expected pictures of one shape, got {' and '.join(map(str, sorted(shapes)[:2]))}: cut or resize them first"
+            )
         images = np.stack(images)
-    images = tensor('images', images, look=False)
-    if images.ndim == 3: images = images[:, None]
+    images = tensor("images", images, look=False)
+    if images.ndim == 3:
+        images = images[:, None]
     colours, (_, second, third, last) = (1, 3, 4), (*images.shape, 0, 0, 0, 0)[:4]
-    return images.permute(0, 3, 1, 2) if last in colours and second not in colours and min(second, third) > 4 else images
+    return (
+        images.permute(0, 3, 1, 2)
+        if last in colours and second not in colours and min(second, third) > 4
+        else images
+    )
 
 # %% ../../nbs/02_datasets.ipynb #56baad9d
 class ArrayDataset(ImageDataset):
     "Pictures or vectors held in memory."
+
     resident = True
 
-    def __init__(self,
-        images: np.ndarray | torch.Tensor | Sequence[np.ndarray | torch.Tensor],  # uint8 in 0..255 or floats in [0, 1]: `[N, C, H, W]`, `[N, H, W, C]`, grey `[N, H, W]`, a list of pictures, or vectors `[N, D]`
-        factors: np.ndarray | torch.Tensor | None = None,  # int classes `[N, F]`; left out if the rows are the full grid in order
+    def __init__(
+        self,
+        images: np.ndarray
+        | torch.Tensor
+        | Sequence[
+            np.ndarray | torch.Tensor
+        ],  # uint8 in 0..255 or floats in [0, 1]: `[N, C, H, W]`, `[N, H, W, C]`, grey `[N, H, W]`, a list of pictures, or vectors `[N, D]`
+        factors: np.ndarray
+        | torch.Tensor
+        | None = None,  # int classes `[N, F]`; left out if the rows are the full grid in order
         factor_space: FactorSpace | None = None,  # names and sizes of the factors
-        name: str = 'array',  # name for tables
+        name: str = "array",  # name for tables
     ):
         images = _channels_first(images)
         if images.ndim not in (2, 4) or not len(images):
-            raise ValueError(f"expected pictures [N, C, H, W], [N, H, W, C] or [N, H, W], or vectors [N, D], with N > 0, got shape {list(images.shape)}")
-        if images.dtype != torch.uint8: images = check_values(images.float(), name)
+            raise ValueError(
+                f"expected pictures [N, C, H, W], [N, H, W, C] or [N, H, W], or vectors [N, D], with N > 0, got shape {list(images.shape)}"
+            )
+        if images.dtype != torch.uint8:
+            images = check_values(images.float(), name)
         elif images.ndim == 4 and images.max() == 1:
-            raise ValueError(f"{name}: the bytes hold only 0 and 1, expected 0 to 255, so that all pictures would be nearly black; give (images > 0) for black and white, or images * 255")
+            raise ValueError(
+                f"{name}: the bytes hold only 0 and 1, expected 0 to 255, so that all pictures would be nearly black; give (images > 0) for black and white, or images * 255"
+            )
         self.labels = None if factors is None else _class_numbers(factors, len(images), name)
-        super().__init__(name, images.shape[1:], len(images), _space(self.labels, factor_space, len(images), name))
+        super().__init__(
+            name, images.shape[1:], len(images), _space(self.labels, factor_space, len(images), name)
+        )
         self.data = images
 
     def _read(self, rows: torch.Tensor) -> torch.Tensor:
@@ -163,139 +225,197 @@ class ArrayDataset(ImageDataset):
 # %% ../../nbs/02_datasets.ipynb #cbabe233
 def _class_numbers(factors: object, size: int, name: str) -> torch.Tensor:  # int64 `[N, F]`
     "Factor classes as numbers; ValueError for names, fractions, negative numbers, and too few or too many rows."
-    try: classes = tensor('factors', factors, look=False)
-    except ValueError: classes = None                       # words
+    try:
+        classes = tensor("factors", factors, look=False)
+    except ValueError:
+        classes = None  # words
     if classes is None or classes.is_floating_point():
-        raise ValueError(f"{name}: factor classes must be integers, got {np.asarray(factors).dtype}; number them: np.unique(values, return_inverse=True)[1]")
-    if not classes.ndim or len(classes) != size: raise ValueError(f"{name}: factors {list(classes.shape)} for {size} pictures, expected [{size}, F]: a row for each picture")
-    if classes.min() < 0: raise ValueError(f"{name}: factor classes must not be negative, got {int(classes.min())}; count them from 0")
+        raise ValueError(
+            f"{name}: factor classes must be integers, got {np.asarray(factors).dtype}; number them: np.unique(values, return_inverse=True)[1]"
+        )
+    if not classes.ndim or len(classes) != size:
+        raise ValueError(
+            f"{name}: factors {list(classes.shape)} for {size} pictures, expected [{size}, F]: a row for each picture"
+        )
+    if classes.min() < 0:
+        raise ValueError(
+            f"{name}: factor classes must not be negative, got {int(classes.min())}; count them from 0"
+        )
     return classes.long().reshape(size, -1)
 
-def _space(factors: torch.Tensor | None, space: FactorSpace | None, size: int, name: str) -> FactorSpace | None:
+
+def _space(
+    factors: torch.Tensor | None, space: FactorSpace | None, size: int, name: str
+) -> FactorSpace | None:
     "The factor space of `size` rows, checked against `factors`; ValueError if they contradict each other."
     if factors is None:
         if space is not None and len(space) != size:
-            raise ValueError(f"{name}: the factor grid has {len(space)} rows but there are {size} pictures; give `factors` for a partial grid")
+            raise ValueError(
+                f"{name}: the factor grid has {len(space)} rows but there are {size} pictures; give `factors` for a partial grid"
+            )
         return space
     if space is None:
-        space = FactorSpace([f'factor {j}' for j in range(factors.shape[1])], (factors.amax(0) + 1).tolist())
-    space.to_index(factors)                         # raises if a class does not exist
+        space = FactorSpace([f"factor {j}" for j in range(factors.shape[1])], (factors.amax(0) + 1).tolist())
+    space.to_index(factors)  # raises if a class does not exist
     return space
 
 # %% ../../nbs/02_datasets.ipynb #7420fd53
 @checked(size=whole_number(0))
 def split_rows(
     size: int,  # number of rows
-    fractions: Sequence[float] | str = (.7, .1, .2),  # train, val, test; or "released"
+    fractions: Sequence[float] | str = (0.7, 0.1, 0.2),  # train, val, test; or "released"
     seed: int = 0,  # which shuffle; the released rule has its own, fixed one
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # row numbers of train, val, test
     "Disjoint random parts that cover all rows; ValueError if the fractions are not three shares that add up to 1."
     if isinstance(fractions, str):
-        if fractions != 'released': raise ValueError(f"fractions={fractions!r}: expected three numbers or 'released'")
+        if fractions != "released":
+            raise ValueError(f"fractions={fractions!r}: expected three numbers or 'released'")
         return _released_rows(size)
-    shares = tuple(each(real(0, 1))('fractions', fractions))
+    shares = tuple(each(real(0, 1))("fractions", fractions))
     if len(shares) != 3 or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"fractions={shares}: expected three shares for train, val and test, none negative, that add up to 1")
+        raise ValueError(
+            f"fractions={shares}: expected three shares for train, val and test, none negative, that add up to 1"
+        )
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
     test, val = round(size * shares[2]), round(size * shares[1])
     train = size - val - test
-    return order[:train], order[train:train + val], order[train + val:]
+    return order[:train], order[train : train + val], order[train + val :]
 
 # %% ../../nbs/02_datasets.ipynb #993b795e
 def _released_rows(size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     "The released code's rule: 20 % test by NumPy's seed 0 (sorted), then 10 % of the remaining pool for validation."
     order = np.random.RandomState(0).permutation(size)
-    test, pool = np.sort(order[:size // 5]), np.sort(order[size // 5:])
+    test, pool = np.sort(order[: size // 5]), np.sort(order[size // 5 :])
     pool = torch.from_numpy(pool)[torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))]
     val = len(pool) // 10
     return pool[val:], pool[:val], torch.from_numpy(test)
 
 # %% ../../nbs/02_datasets.ipynb #2f90add0
 @patch
-def split(self: ImageDataset,
-    fractions: Sequence[float] | str = (.7, .1, .2),  # shares of train, val and test, or "released" for the released code's 72/8/20
+def split(
+    self: ImageDataset,
+    fractions: Sequence[float] | str = (
+        0.7,
+        0.1,
+        0.2,
+    ),  # shares of train, val and test, or "released" for the released code's 72/8/20
     seed: int = 0,  # which shuffle
 ) -> tuple[Self, Self, Self]:  # train, val, test
     "Three disjoint views of this data set; no picture is copied."
     whole, parts = copy.copy(self), []
-    if self.pool is not None: whole.rows = self.pool
-    for name, index in zip(('train', 'val', 'test'), split_rows(len(whole), fractions, seed)):
+    if self.pool is not None:
+        whole.rows = self.pool
+    for name, index in zip(("train", "val", "test"), split_rows(len(whole), fractions, seed)):
         part = copy.copy(self)
         part.rows, part.part_name = whole.source_rows(index), name
-        if self.pool is not None: part.pool, part.rows = part.rows, part.rows[torch.isin(part.rows, self.rows)]
+        if self.pool is not None:
+            part.pool, part.rows = part.rows, part.rows[torch.isin(part.rows, self.rows)]
         parts.append(part)
     return tuple(parts)
 
 # %% ../../nbs/02_datasets.ipynb #be9ba25f
 @patch
 @checked()
-def part(self: ImageDataset,
+def part(
+    self: ImageDataset,
     name: str,  # "train", "val" or "test"
 ) -> Self:
     "That part by the default split; a data set that is already a part is returned as it is."
-    if name not in ('train', 'val', 'test'): raise ValueError(f"name={name!r}: no such part, expected 'train', 'val' or 'test'")
-    if self.part_name is not None: return self
-    return self.split()[('train', 'val', 'test').index(name)]
+    if name not in ("train", "val", "test"):
+        raise ValueError(f"name={name!r}: no such part, expected 'train', 'val' or 'test'")
+    if self.part_name is not None:
+        return self
+    return self.split()[("train", "val", "test").index(name)]
 
 # %% ../../nbs/02_datasets.ipynb #bc71fe55
 @patch
-def _meets(self: ImageDataset,
+def _meets(
+    self: ImageDataset,
     condition: dict[str, int | Sequence[int]],  # factor name: class or classes, such as {"floor hue": [0, 1]}
 ) -> torch.Tensor:  # bool `[len(self)]`
     "Which of this data set's pictures have, for every factor named, one of its classes; ValueError for a factor or class that is not there."
     if not condition or not isinstance(condition, dict):
-        raise ValueError(f"condition {condition!r}: expected a dict of factor names and classes, such as {{'shape': [2]}}")
-    factors, space, found = self.factors(slice(None)).cpu(), self.factor_space, torch.ones(len(self), dtype=torch.bool)
+        raise ValueError(
+            f"condition {condition!r}: expected a dict of factor names and classes, such as {{'shape': [2]}}"
+        )
+    factors, space, found = (
+        self.factors(slice(None)).cpu(),
+        self.factor_space,
+        torch.ones(len(self), dtype=torch.bool),
+    )
     for name, classes in condition.items():
         if name not in space.names:
-            near = difflib.get_close_matches(str(name), space.names, n=3, cutoff=.4)
-            raise ValueError(f"data set {self.name!r} has no factor {name!r}: {_either(near)}its factors are {', '.join(space.names)}")
+            near = difflib.get_close_matches(str(name), space.names, n=3, cutoff=0.4)
+            raise ValueError(
+                f"data set {self.name!r} has no factor {name!r}: {_either(near)}its factors are {', '.join(space.names)}"
+            )
         j, wanted = space.names.index(name), _classes(classes)
         wrong = [c for c in wanted if not 0 <= c < space.sizes[j]]
-        if wrong or not wanted: raise ValueError(f"factor {name!r} has no class {wrong or 'in an empty list'}: expected some of 0 to {space.sizes[j] - 1}")
+        if wrong or not wanted:
+            raise ValueError(
+                f"factor {name!r} has no class {wrong or 'in an empty list'}: expected some of 0 to {space.sizes[j] - 1}"
+            )
         found &= torch.isin(factors[:, j], torch.tensor(wanted))
     return found
 
 # %% ../../nbs/02_datasets.ipynb #f120ff9f
-def _either(near: list[str]) -> str: return f"did you mean {' or '.join(map(repr, near))}? " if near else ''
+def _either(near: list[str]) -> str:
+    return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+
 
 def _classes(classes: int | Sequence[int]) -> list[int]:
     "One class or several as a list; ValueError if they are not integers."
-    one = not hasattr(classes, '__iter__') or isinstance(classes, (np.ndarray, torch.Tensor)) and not classes.ndim
-    return each(whole_number())('classes', [classes] if one else classes)
+    one = (
+        not hasattr(classes, "__iter__")
+        or isinstance(classes, (np.ndarray, torch.Tensor))
+        and not classes.ndim
+    )
+    return each(whole_number())("classes", [classes] if one else classes)
 
 # %% ../../nbs/02_datasets.ipynb #4e0a3c14
 @patch
 def _view(self: ImageDataset, kind: str, conditions: Sequence[dict[str, int | Sequence[int]]]) -> Self:
     "Rows that meet none (`kind` is 'without') or all ('only') of the conditions; ValueError if none is left."
     view, keep = copy.copy(self), torch.ones(len(self), dtype=torch.bool)
-    for condition in conditions: keep &= ~self._meets(condition) if kind == 'without' else self._meets(condition)
-    if not keep.any(): raise ValueError(f"{self!r} holds no picture {kind} {', '.join(map(str, conditions))}: name fewer or other classes")
+    for condition in conditions:
+        keep &= ~self._meets(condition) if kind == "without" else self._meets(condition)
+    if not keep.any():
+        raise ValueError(
+            f"{self!r} holds no picture {kind} {', '.join(map(str, conditions))}: name fewer or other classes"
+        )
     asked = [{name: _classes(classes) for name, classes in condition.items()} for condition in conditions]
     view.rows = self.source_rows(keep.nonzero()[:, 0])
     view.pool = self.source_rows(slice(None)) if self.pool is None else self.pool
     view.conditions = {**self.conditions, kind: self.conditions.get(kind, []) + asked}
-    if self.loaded_as is not None: view.loaded_as = {**self.loaded_as, **view.conditions}
+    if self.loaded_as is not None:
+        view.loaded_as = {**self.loaded_as, **view.conditions}
     return view
 
 # %% ../../nbs/02_datasets.ipynb #2c0165ea
 @patch
-def without(self: ImageDataset,
+def without(
+    self: ImageDataset,
     *conditions: dict[str, int | Sequence[int]],  # pictures that meet any of these are left out
 ) -> Self:
     "View of the pictures that meet none of the conditions; its parts lie within this data set's. ValueError for unknown factors or classes, or if nothing is left."
-    return self._view('without', conditions) if conditions else self
+    return self._view("without", conditions) if conditions else self
+
 
 @patch
-def only(self: ImageDataset,
+def only(
+    self: ImageDataset,
     *conditions: dict[str, int | Sequence[int]],  # pictures that meet all of these are kept
 ) -> Self:
     "View of the pictures that meet every condition; its parts lie within this data set's. ValueError for unknown factors or classes, or if nothing is left."
-    return self._view('only', conditions) if conditions else self
+    return self._view("only", conditions) if conditions else self
+
 
 @patch
-def leave_out(self: ImageDataset,
-    condition: dict[str, int | Sequence[int]],  # factor name: class or classes; with several factors, their combination is left out
+def leave_out(
+    self: ImageDataset,
+    condition: dict[
+        str, int | Sequence[int]
+    ],  # factor name: class or classes; with several factors, their combination is left out
 ) -> tuple[Self, Self]:  # seen, novel
     "The pictures without these classes, and those with them (Structure by Architecture, section on extrapolation)."
     return self.without(condition), self.only(condition)

@@ -13,19 +13,24 @@ import shutil
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Callable
+from collections.abc import Callable
 
 # %% ../../nbs/A1_disk.ipynb #f19447f0
 def to_disk(
     path: Path,  # a file or folder
 ) -> None:
     "Wait until the disk has it; systems that cannot say so of a folder, such as Windows, are left alone"
-    if os.name == "nt" and path.is_dir(): return
+    if os.name == "nt" and path.is_dir():
+        return
     fd = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try: os.fsync(fd)
+    try:
+        os.fsync(fd)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP): raise  # some network disks cannot sync a folder
-    finally: os.close(fd)
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise  # some network disks cannot sync a folder
+    finally:
+        os.close(fd)
+
 
 def beside(
     path: Path,
@@ -33,13 +38,18 @@ def beside(
     "A name in the same folder for what is not finished; what processes that are dead have left under such a name is removed"
     for left in path.parent.glob(f".{path.name}.*.tmp"):
         number = left.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
-        if number.isdigit() and os.name == "posix" and not _alive(int(number)): shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        if number.isdigit() and os.name == "posix" and not _alive(int(number)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
+
 def _alive(pid: int) -> bool:
-    try: os.kill(pid, 0)
-    except ProcessLookupError: return False
-    except (PermissionError, OverflowError): return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
     return True
 
 # %% ../../nbs/A1_disk.ipynb #f1448240
@@ -56,7 +66,8 @@ def atomically(
         to_disk(temporary)
         os.replace(temporary, path)
         to_disk(path.parent)
-    finally: temporary.unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
 
 # %% ../../nbs/A1_disk.ipynb #387bf672
@@ -67,10 +78,15 @@ def swap(
     "Exchange the names of two folders, in one step where the system can"
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        if hasattr(libc, "renameat2") and libc.renameat2(-100, os.fsencode(new), -100, os.fsencode(old), 2) == 0: return
+        if (
+            hasattr(libc, "renameat2")
+            and libc.renameat2(-100, os.fsencode(new), -100, os.fsencode(old), 2) == 0
+        ):
+            return
     aside = old.with_name(f".{old.name}.old")
     os.rename(old, aside)
-    try: os.rename(new, old)
+    try:
+        os.rename(new, old)
     except OSError:
         os.rename(aside, old)
         raise
@@ -82,17 +98,26 @@ def refuse_foreign(
     own: Collection[str],  # names of what such a folder holds
 ) -> None:
     "`FileExistsError` for a folder that holds anything else, and for a file"
-    if path.exists() and not path.is_dir(): raise FileExistsError(f"{path} is a file: expected a folder, or a name that is free")
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file: expected a folder, or a name that is free")
     foreign = sorted(p.name for p in path.iterdir() if p.name not in own) if path.is_dir() else []
-    if foreign: raise FileExistsError(f"{path} holds {foreign[0]}, which would be lost: choose an empty folder, or another name")
-    if path.is_dir() and Path.cwd().is_relative_to(path): raise FileExistsError(f"{path} is the current folder, or around it: choose another one, such as {path / 'model'}")
+    if foreign:
+        raise FileExistsError(
+            f"{path} holds {foreign[0]}, which would be lost: choose an empty folder, or another name"
+        )
+    if path.is_dir() and Path.cwd().is_relative_to(path):
+        raise FileExistsError(
+            f"{path} is the current folder, or around it: choose another one, such as {path / 'model'}"
+        )
+
 
 def place_folder(
     new: Path,  # a finished folder beside the place
     path: Path,  # the place; what is there now is removed
 ) -> None:
     "Put a folder in the place of another one, on the disk as well"
-    for file in (*new.rglob("*"), new): to_disk(file)
+    for file in (*new.rglob("*"), new):
+        to_disk(file)
     swap(new, path) if path.exists() else os.rename(new, path)
     to_disk(path.parent)
     shutil.rmtree(new, ignore_errors=True)
@@ -106,7 +131,8 @@ def folder_atomically(
     "Let `write` fill a folder beside `path`, then swap: `path` is the old folder or the whole new one, whatever happens; `FileExistsError` for somebody else's"
     path = Path(path).resolve()
     aside = path.with_name(f".{path.name}.old")
-    if aside.is_dir() and not path.exists(): os.rename(aside, path)  # a process was killed between two renames
+    if aside.is_dir() and not path.exists():
+        os.rename(aside, path)  # a process was killed between two renames
     refuse_foreign(path, own)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = beside(path)
@@ -114,7 +140,8 @@ def folder_atomically(
         temporary.mkdir()
         write(temporary)
         place_folder(temporary, path)
-    finally: shutil.rmtree(temporary, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return path
 
 # %% ../../nbs/A1_disk.ipynb #0e1af724

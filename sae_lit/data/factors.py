@@ -8,7 +8,7 @@ __all__ = ['as_index', 'FactorSpace']
 # %% ../../nbs/01_factors.ipynb #9197ea13
 import operator
 from functools import reduce
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -21,11 +21,15 @@ def as_index(
     size: int,  # how many rows there are
 ) -> torch.Tensor:  # int64 `[N]`, every entry in 0..size-1
     "Any way of naming rows as one int64 tensor; IndexError if a row does not exist, ValueError if it is not an integer."
-    if isinstance(index, slice): return torch.arange(*index.indices(size))
+    if isinstance(index, slice):
+        return torch.arange(*index.indices(size))
     rows = index if isinstance(index, torch.Tensor) else tensor("index", index)
-    if rows.numel() == 0: return rows.reshape(-1).long()
+    if rows.numel() == 0:
+        return rows.reshape(-1).long()
     if rows.dtype == torch.bool or rows.is_floating_point() or rows.is_complex():
-        raise ValueError(f"index: indices must be integers, got {rows.dtype}; convert them, or use mask.nonzero() for a mask")
+        raise ValueError(
+            f"index: indices must be integers, got {rows.dtype}; convert them, or use mask.nonzero() for a mask"
+        )
     rows = rows.reshape(-1).long()
     low, high = rows.aminmax()
     if low < 0 or high >= size:
@@ -36,21 +40,30 @@ def as_index(
 # %% ../../nbs/01_factors.ipynb #580c58f9
 class FactorSpace:
     "A full grid of factors: row number and factor classes are translated into each other (mixed radix, last factor fastest)."
+
     @checked(names=None)
-    def __init__(self,
+    def __init__(
+        self,
         names: Sequence[str],  # one name a factor
         sizes: Sequence[int],  # how many classes each factor has, each at least 1
     ):
         names = each(text)("names", [*names] if isinstance(names, str) else names)
         if len(names) != len(sizes) or not names:
-            raise ValueError(f"expected as many names as sizes, and at least one: got {len(names)} names and {len(sizes)} sizes")
-        if min(sizes) < 1: raise ValueError(f"sizes must be at least 1, got {tuple(sizes)}")
+            raise ValueError(
+                f"expected as many names as sizes, and at least one: got {len(names)} names and {len(sizes)} sizes"
+            )
+        if min(sizes) < 1:
+            raise ValueError(f"sizes must be at least 1, got {tuple(sizes)}")
         self.names, self.sizes = tuple(names), tuple(int(s) for s in sizes)
         # how far one step of each factor moves in the file
-        self.strides = tuple(reduce(operator.mul, self.sizes[j + 1:], 1) for j in range(len(self.sizes)))
+        self.strides = tuple(reduce(operator.mul, self.sizes[j + 1 :], 1) for j in range(len(self.sizes)))
 
-    def __len__(self) -> int: return reduce(operator.mul, self.sizes, 1)
-    def __repr__(self) -> str: return f"FactorSpace({', '.join(f'{n}: {s}' for n, s in zip(self.names, self.sizes))})"
+    def __len__(self) -> int:
+        return reduce(operator.mul, self.sizes, 1)
+
+    def __repr__(self) -> str:
+        return f"FactorSpace({', '.join(f'{n}: {s}' for n, s in zip(self.names, self.sizes))})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FactorSpace) and (self.names, self.sizes) == (other.names, other.sizes)
 
@@ -66,8 +79,10 @@ def digits(
     "Factor classes without a check of the rows: a GPU need not report back to the CPU"
     return torch.stack([rows // stride % size for stride, size in zip(self.strides, self.sizes)], 1)
 
+
 @patch
-def to_factors(self: FactorSpace,
+def to_factors(
+    self: FactorSpace,
     index: int | slice | Sequence[int] | np.ndarray | torch.Tensor,  # row numbers
 ) -> torch.Tensor:  # int64 classes `[N, F]`
     "Factor classes of the given rows; IndexError if a row lies outside the grid."
@@ -75,27 +90,34 @@ def to_factors(self: FactorSpace,
 
 # %% ../../nbs/01_factors.ipynb #01afecde
 @patch
-def to_index(self: FactorSpace,
+def to_index(
+    self: FactorSpace,
     factors: Sequence[Sequence[int]] | np.ndarray | torch.Tensor,  # classes `[N, F]` or `[F]`
 ) -> torch.Tensor:  # int64 row numbers `[N]`
     "Row numbers of the given factor classes; ValueError if a class does not exist."
     factors = tensor("factors", factors)
     factors = factors.reshape(1, -1) if factors.ndim == 1 else factors
     if factors.ndim != 2 or factors.shape[1] != len(self.sizes):
-        raise ValueError(f"expected factors of shape [N, {len(self.sizes)}] ({', '.join(self.names)}), got {list(factors.shape)}")
-    if factors.is_floating_point(): raise ValueError(f"factor classes must be integers, got {factors.dtype}")
+        raise ValueError(
+            f"expected factors of shape [N, {len(self.sizes)}] ({', '.join(self.names)}), got {list(factors.shape)}"
+        )
+    if factors.is_floating_point():
+        raise ValueError(f"factor classes must be integers, got {factors.dtype}")
     for name, size, column in zip(self.names, self.sizes, factors.T):
         bad = column[(column < 0) | (column >= size)]
-        if len(bad): raise ValueError(f"factor {name!r} has no class {int(bad[0])}: expected 0 to {size - 1}")
+        if len(bad):
+            raise ValueError(f"factor {name!r} has no class {int(bad[0])}: expected 0 to {size - 1}")
     return (factors.long() * torch.tensor(self.strides, device=factors.device)).sum(1)
 
 # %% ../../nbs/01_factors.ipynb #3b3fcb8f
 @patch
 @checked(n=whole(0))
-def sample(self: FactorSpace,
+def sample(
+    self: FactorSpace,
     n: int,  # how many
     seed: int = 0,  # same seed, same factors
 ) -> torch.Tensor:  # int64 classes `[n, F]`
     "Independent uniform draws from the grid (with replacement)."
-    if n < 0: raise ValueError(f"cannot draw {n} samples: expected 0 or more")
+    if n < 0:
+        raise ValueError(f"cannot draw {n} samples: expected 0 or more")
     return self.to_factors(torch.randint(len(self), (n,), generator=torch.Generator().manual_seed(seed)))

@@ -26,12 +26,21 @@ from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 # %% ../../nbs/A2_figures.ipynb #a33e3501
-BLUE, ORANGE, GREEN, RED, SKY, PURPLE, BLACK = COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")  # Okabe and Ito's
+BLUE, ORANGE, GREEN, RED, SKY, PURPLE, BLACK = COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#000000",
+)  # Okabe and Ito's
 GREY = "#8C8C8C"  # behind blue or black only: colour-blind eyes take it for GREEN or PURPLE
 HEAT = "cividis"  # Nuñez, Anderton & Renslow 2018: lightness grows evenly, for colour-blind readers too
 
 # %% ../../nbs/A2_figures.ipynb #0b3a7c2b
 WIDTH, DOTS, FONT = 5.25, 80, 8  # inches, dots an inch: 420 pixels; points: 9 of these pixels
+
 
 def smallest_text(
     figure: Figure,
@@ -82,7 +91,9 @@ def written(module: str) -> str:
 
 
 # names of this section, which do not change how a figure looks
-BOOKKEEPING = frozenset("SignedCanvas signature digest digest_of written needed words plain BOOKKEEPING".split())
+BOOKKEEPING = frozenset(
+    "SignedCanvas signature digest digest_of written needed words plain BOOKKEEPING".split()
+)
 
 
 @cache
@@ -147,17 +158,28 @@ def canvas(
     **options: object,  # as for `plt.subplots`, such as sharey=True
 ) -> tuple[Figure, np.ndarray]:  # not shown; axes [rows, columns]
     "A blank figure in the common look; `ValueError` for one that a README would shrink"
-    if not 0 < width <= WIDTH + 1e-6: raise ValueError(f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, which a README shows without shrinking: use more rows")
-    with plt.rc_context({"font.size": FONT, "axes.titlesize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}):
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height), dpi=DOTS, layout="constrained", squeeze=False, **options)
-        interactive = plt.isinteractive()  # the first figure of a notebook switches it on, the end of this block would switch it off
-    if interactive: plt.ion()
+    if not 0 < width <= WIDTH + 1e-6:
+        raise ValueError(
+            f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, which a README shows without shrinking: use more rows"
+        )
+    with plt.rc_context(
+        {"font.size": FONT, "axes.titlesize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}
+    ):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(width, height), dpi=DOTS, layout="constrained", squeeze=False, **options
+        )
+        interactive = (
+            plt.isinteractive()
+        )  # the first figure of a notebook switches it on, the end of this block would switch it off
+    if interactive:
+        plt.ion()
     plt.close(figure)
     SignedCanvas(figure).signature = signature(sys._getframe(1))
     for ax in axes.flat:
         ax.tick_params(labelsize=FONT)
         ax.spines[["top", "right"]].set_visible(False)
-    if title: figure.suptitle(title, fontsize=FONT + 1)
+    if title:
+        figure.suptitle(title, fontsize=FONT + 1)
     return figure, axes
 
 # %% ../../nbs/A2_figures.ipynb #8edb87ca
@@ -165,15 +187,23 @@ def short(
     x: float,
 ) -> str:  # "" for NaN
     "Two decimals, without what would not fit into a cell"
-    if not np.isfinite(x): return ""
-    return f"{x:.0f}" if abs(x) >= 10 or abs(x) < .005 else f"{x:.1f}" if abs(x) >= 9.995 else f"{x:.2f}".replace("0.", ".")
+    if not np.isfinite(x):
+        return ""
+    return (
+        f"{x:.0f}"
+        if abs(x) >= 10 or abs(x) < 0.005
+        else f"{x:.1f}"
+        if abs(x) >= 9.995
+        else f"{x:.2f}".replace("0.", ".")
+    )
 
 # %% ../../nbs/A2_figures.ipynb #6ecb1ffb
 def heat_map(
     values: ArrayLike,  # not negative, [rows, columns]; cells with NaN stay empty
     rows: Sequence[str],  # their names
     columns: Sequence[str],
-    blocks: Mapping[str, int] | None = None,  # name of each block of neighbouring columns, and how many it has
+    blocks: Mapping[str, int]
+    | None = None,  # name of each block of neighbouring columns, and how many it has
     square: bool = False,  # rows are in the same blocks
     high: float | None = None,  # value of the lightest colour; None: the largest
     title: str = "",
@@ -182,18 +212,36 @@ def heat_map(
 ) -> Figure:  # not shown
     "A matrix in colours; `ValueError` for names or blocks that do not fit it, and for a matrix that holds no number"
     values = np.asarray(values, float)
-    if values.shape != (len(rows), len(columns)): raise ValueError(f"{len(rows)} row and {len(columns)} column names for a matrix {list(values.shape)}; expected as many")
-    if not np.isfinite(values).any(): raise ValueError(f"none of the matrix's {values.size} values is finite; there is nothing to draw")
-    if blocks and sum(blocks.values()) != len(columns): raise ValueError(f"blocks {dict(blocks)} of the groups hold {sum(blocks.values())} columns, the matrix has {len(columns)}; expected as many")
-    wide, names = len(columns) > 12, .068 * max(map(len, rows)) + .3 * bool(ylabel) + .25
-    tall = max(map(len, columns)) > 4 or wide and max(map(len, columns)) > 2 # names of columns are written upwards
-    height = .27 * len(rows) + .3 + .2 * (bool(title) + bool(xlabel) + bool(blocks)) + .068 * max(map(len, columns)) * tall
-    figure, ((ax,),) = canvas(min(WIDTH, max(.075 * len(title) + .2, names + .34 * len(columns))), height)
+    if values.shape != (len(rows), len(columns)):
+        raise ValueError(
+            f"{len(rows)} row and {len(columns)} column names for a matrix {list(values.shape)}; expected as many"
+        )
+    if not np.isfinite(values).any():
+        raise ValueError(f"none of the matrix's {values.size} values is finite; there is nothing to draw")
+    if blocks and sum(blocks.values()) != len(columns):
+        raise ValueError(
+            f"blocks {dict(blocks)} of the groups hold {sum(blocks.values())} columns, the matrix has {len(columns)}; expected as many"
+        )
+    wide, names = len(columns) > 12, 0.068 * max(map(len, rows)) + 0.3 * bool(ylabel) + 0.25
+    tall = (
+        max(map(len, columns)) > 4 or wide and max(map(len, columns)) > 2
+    )  # names of columns are written upwards
+    height = (
+        0.27 * len(rows)
+        + 0.3
+        + 0.2 * (bool(title) + bool(xlabel) + bool(blocks))
+        + 0.068 * max(map(len, columns)) * tall
+    )
+    figure, ((ax,),) = canvas(min(WIDTH, max(0.075 * len(title) + 0.2, names + 0.34 * len(columns))), height)
     shown = ax.imshow(values, cmap=HEAT, vmin=0, vmax=high, aspect="auto")
-    if wide: figure.colorbar(shown, ax=ax, pad=.01).ax.tick_params(labelsize=FONT)
-    else: write(ax, shown)
-    ax.set_xticks(range(len(columns)), columns, rotation=90 * tall); ax.set_yticks(range(len(rows)), rows)
-    ax.set(xlabel=xlabel, ylabel=ylabel); ax.set_title(title, fontsize=FONT)
+    if wide:
+        figure.colorbar(shown, ax=ax, pad=0.01).ax.tick_params(labelsize=FONT)
+    else:
+        write(ax, shown)
+    ax.set_xticks(range(len(columns)), columns, rotation=90 * tall)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set_title(title, fontsize=FONT)
     part(ax, blocks or {}, square)
     return figure
 
@@ -204,7 +252,16 @@ def write(
 ) -> None:
     "The number of each cell, in black or white, whichever stands out"
     for (i, j), x in np.ndenumerate(np.ma.filled(shown.get_array(), np.nan)):
-        ax.text(j, i, short(x), ha="center", va="center", fontsize=FONT, color="white" if shown.norm(x) < .5 else "black")
+        ax.text(
+            j,
+            i,
+            short(x),
+            ha="center",
+            va="center",
+            fontsize=FONT,
+            color="white" if shown.norm(x) < 0.5 else "black",
+        )
+
 
 def part(
     ax: plt.Axes,
@@ -214,14 +271,17 @@ def part(
     "White lines between blocks, and their names above"
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
-    edges = np.cumsum([0, *blocks.values()]) - .5
+    edges = np.cumsum([0, *blocks.values()]) - 0.5
     for edge in edges[1:-1]:
         ax.axvline(edge, color="white", lw=2.5)
-        if square: ax.axhline(edge, color="white", lw=2.5)
-    if not blocks: return
+        if square:
+            ax.axhline(edge, color="white", lw=2.5)
+    if not blocks:
+        return
     above = ax.secondary_xaxis("top")
     above.set_xticks((edges[1:] + edges[:-1]) / 2, list(blocks), fontsize=FONT)
-    above.tick_params(length=0); above.spines[:].set_visible(False)
+    above.tick_params(length=0)
+    above.spines[:].set_visible(False)
 
 # %% ../../nbs/A2_figures.ipynb #6ecd16d2
 def variables(

@@ -18,7 +18,8 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Callable, Iterator
+from typing import BinaryIO
+from collections.abc import Callable, Iterator
 
 # %% ../../nbs/B1_files.ipynb #4c871a41
 import h5py
@@ -42,11 +43,14 @@ def locate(
     page: str,  # where to get it
 ) -> Path:  # the file
     "Path of a published file; FileNotFoundError that names file, download page and place."
-    place = Path(os.environ.get('SAE_LIT_DATA') or '.' if root is None else root).expanduser()
+    place = Path(os.environ.get("SAE_LIT_DATA") or "." if root is None else root).expanduser()
     path = place if place.is_file() else place / filename
-    if path.is_file(): return path
-    raise FileNotFoundError(f"{filename} is not in {place.absolute()}: download it from {page} and put it there, "
-                            f"or name its folder with root= or the environment variable SAE_LIT_DATA")
+    if path.is_file():
+        return path
+    raise FileNotFoundError(
+        f"{filename} is not in {place.absolute()}: download it from {page} and put it there, "
+        f"or name its folder with root= or the environment variable SAE_LIT_DATA"
+    )
 
 # %% ../../nbs/B1_files.ipynb #03b38cc4
 def read_at(
@@ -55,30 +59,38 @@ def read_at(
     offset: int,  # where to begin, in bytes
 ) -> int:  # bytes read
     "Read from a place in a file into an array; on systems without `os.preadv`, such as Windows, by moving the file's position"
-    if hasattr(os, 'preadv'): return os.preadv(fd, [out], offset)
+    if hasattr(os, "preadv"):
+        return os.preadv(fd, [out], offset)
     os.lseek(fd, offset, os.SEEK_SET)
     found = os.read(fd, out.nbytes)
-    out.reshape(-1)[:len(found)] = np.frombuffer(found, np.uint8)
+    out.reshape(-1)[: len(found)] = np.frombuffer(found, np.uint8)
     return len(found)
+
 
 class RawRows:
     "Rows of equal size that lie uncompressed in a file, read at random."
-    def __init__(self,
+
+    def __init__(
+        self,
         path: Path,  # the file
         offset: int,  # where row 0 begins, in bytes
         shape: tuple[int, ...],  # of one row; values are bytes
     ):
         self.path, self.offset, self.shape, self._file = Path(path), offset, tuple(shape), None
 
-    def __getstate__(self) -> dict: return vars(self) | {'_file': None}
+    def __getstate__(self) -> dict:
+        return vars(self) | {"_file": None}
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:  # uint8 `[N, *shape]`
-        if self._file is None: self._file = open(self.path, 'rb', buffering=0)
+        if self._file is None:
+            self._file = open(self.path, "rb", buffering=0)
         out = np.empty((len(rows), *self.shape), np.uint8)
         size, fd = int(np.prod(self.shape)), self._file.fileno()
-        for i in np.argsort(rows):                          # in the file's order: kinder to a spinning disk
+        for i in np.argsort(rows):  # in the file's order: kinder to a spinning disk
             if read_at(fd, out[i], self.offset + int(rows[i]) * size) != size:
-                raise ValueError(f"{self.path} ends before row {rows[i]}: the file was cut short; delete it or fetch it again")
+                raise ValueError(
+                    f"{self.path} ends before row {rows[i]}: the file was cut short; delete it or fetch it again"
+                )
         return out
 
 # %% ../../nbs/B1_files.ipynb #c60d925e
@@ -87,19 +99,32 @@ def unpacked(
     shape: tuple[int, ...],  # of the whole array of bytes
     blocks: Callable[[], Iterator[np.ndarray]],  # gives the array in blocks of rows
     name: str | None = None,  # what to call the copy, if not as its source
-    inputs: str = '',  # a digest of what else the copy depends on
+    inputs: str = "",  # a digest of what else the copy depends on
 ) -> RawRows:
     "The unpacked copy of an array in the cache folder, made now if it is not there; OSError if it does not fit on the disk."
     stat, name = source.stat(), name or source.stem
-    mark = hashlib.sha1(f'{source.resolve()} {stat.st_size} {stat.st_mtime_ns} {shape} {inputs}'.encode()).hexdigest()[:12]
-    path, size = cache_folder() / f'{name}-{mark}.raw', int(np.prod(shape))
+    mark = hashlib.sha1(
+        f"{source.resolve()} {stat.st_size} {stat.st_mtime_ns} {shape} {inputs}".encode()
+    ).hexdigest()[:12]
+    path, size = cache_folder() / f"{name}-{mark}.raw", int(np.prod(shape))
+
     def fill(temporary: Path) -> None:
         free = shutil.disk_usage(path.parent).free
-        if free < size: raise OSError(f"unpacking {source} takes {size / 1e9:.1f} GB, but {path.parent} has {free / 1e9:.1f} GB left: "
-                                      "point SAE_LIT_CACHE to a larger disk, or use in_memory=True or unpack=False")
-        with open(temporary, 'wb') as f, tqdm(total=shape[0], desc=f'unpacking {name} (once)', disable=size < 10**8) as bar:
-            for block in blocks(): f.write(np.ascontiguousarray(block)); bar.update(len(block))
-    if not path.is_file() or path.stat().st_size != size: atomically(path, fill)
+        if free < size:
+            raise OSError(
+                f"unpacking {source} takes {size / 1e9:.1f} GB, but {path.parent} has {free / 1e9:.1f} GB left: "
+                "point SAE_LIT_CACHE to a larger disk, or use in_memory=True or unpack=False"
+            )
+        with (
+            open(temporary, "wb") as f,
+            tqdm(total=shape[0], desc=f"unpacking {name} (once)", disable=size < 10**8) as bar,
+        ):
+            for block in blocks():
+                f.write(np.ascontiguousarray(block))
+                bar.update(len(block))
+
+    if not path.is_file() or path.stat().st_size != size:
+        atomically(path, fill)
     return RawRows(path, 0, shape[1:])
 
 # %% ../../nbs/B1_files.ipynb #78bfb7b3
@@ -112,39 +137,56 @@ def as_pictures(
 # %% ../../nbs/B1_files.ipynb #f041537f
 class BytePictures(ImageDataset):
     "Pictures kept as bytes `[N, H, W, 3]`: all in memory (`data`), or read row by row (`raw`). Subclasses implement `_blocks()`: all of them, in order."
+
     def _load(self) -> torch.Tensor:  # uint8 `[N, H, W, 3]`
         "All pictures, with one block at a time beside them."
         data, i = torch.empty(self.storage_size, *self.image_shape[1:], 3, dtype=torch.uint8), 0
-        with tqdm(total=len(data), desc=f'loading {self.name}', disable=data.numel() < 10**8) as bar:
+        with tqdm(total=len(data), desc=f"loading {self.name}", disable=data.numel() < 10**8) as bar:
             for block in self._blocks():
-                data.numpy()[i:i + len(block)] = block
-                i += len(block); bar.update(len(block))
+                data.numpy()[i : i + len(block)] = block
+                i += len(block)
+                bar.update(len(block))
         return data
 
     def _read(self, rows: torch.Tensor) -> torch.Tensor:
-        if hasattr(self, 'data'): return as_pictures(self.data[rows.to(self.data.device)])
+        if hasattr(self, "data"):
+            return as_pictures(self.data[rows.to(self.data.device)])
         return as_pictures(torch.from_numpy(self.raw(rows.numpy())).to(self.device))
 
 # %% ../../nbs/B1_files.ipynb #26836aba
 def _elsewhere(f: h5py.File, name: str) -> str | None:
     "What is wrong with where an HDF5 file has its numbers, or None: only those in the file itself are believed, for a link may lead to any file of this machine."
-    if not isinstance(f.get(name, getlink=True), h5py.HardLink): return f"has {name!r} as a link to another place: expected the numbers themselves"
-    if not isinstance(f[name], h5py.Dataset): return f"has a group {name!r}, expected a dataset"
-    if f[name].external or f[name].is_virtual: return f"keeps {name!r} in another file: expected the numbers themselves"
+    if not isinstance(f.get(name, getlink=True), h5py.HardLink):
+        return f"has {name!r} as a link to another place: expected the numbers themselves"
+    if not isinstance(f[name], h5py.Dataset):
+        return f"has a group {name!r}, expected a dataset"
+    if f[name].external or f[name].is_virtual:
+        return f"keeps {name!r} in another file: expected the numbers themselves"
+
 
 def _problem(f: h5py.File) -> str | None:
     "What is wrong with an HDF5 file that should be 3D-Shapes, or None."
-    for name, dtype in (('images', np.uint8), ('labels', np.float64)):
-        if name not in f.keys(): return f"has no dataset {name!r}, only {sorted(f)}"
-        if wrong := _elsewhere(f, name): return wrong
-        if f[name].dtype != dtype: return f"has {name!r} of type {f[name].dtype}, expected {np.dtype(dtype)}"
-    images, labels = f['images'], f['labels']
+    for name, dtype in (("images", np.uint8), ("labels", np.float64)):
+        if name not in f.keys():
+            return f"has no dataset {name!r}, only {sorted(f)}"
+        if wrong := _elsewhere(f, name):
+            return wrong
+        if f[name].dtype != dtype:
+            return f"has {name!r} of type {f[name].dtype}, expected {np.dtype(dtype)}"
+    images, labels = f["images"], f["labels"]
     if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
         return f"has 'images' of shape {images.shape}, expected (480000, 64, 64, 3)"
-    if labels.shape != (len(images), 6): return f"has 'labels' of shape {labels.shape}, expected ({len(images)}, 6)"
-    if images.chunks is None: stored, whole = images.id.get_storage_size(), images.size
-    else: stored, whole = images.id.get_num_chunks(), np.prod([-(-n // c) for n, c in zip(images.shape, images.chunks)])
-    if stored < whole: return f"holds only {stored} of {whole} parts of 'images': it was not written to its end"
+    if labels.shape != (len(images), 6):
+        return f"has 'labels' of shape {labels.shape}, expected ({len(images)}, 6)"
+    if images.chunks is None:
+        stored, whole = images.id.get_storage_size(), images.size
+    else:
+        stored, whole = (
+            images.id.get_num_chunks(),
+            np.prod([-(-n // c) for n, c in zip(images.shape, images.chunks)]),
+        )
+    if stored < whole:
+        return f"holds only {stored} of {whole} parts of 'images': it was not written to its end"
 
 # %% ../../nbs/B1_files.ipynb #efc62174
 def _classes(labels: np.ndarray, path: Path) -> torch.Tensor:
@@ -154,16 +196,21 @@ def _classes(labels: np.ndarray, path: Path) -> torch.Tensor:
         middle = (values[1:] + values[:-1]) / 2
         out[:, j] = np.searchsorted(middle, labels[:, j])
         off = ~(np.abs(values[out[:, j]] - labels[:, j]) <= 1e-3)  # NaN is off, too
-        if off.any(): raise ValueError(f"{path}: row {off.argmax()} has {name} {labels[off.argmax(), j]}, expected one of {values}")
+        if off.any():
+            raise ValueError(
+                f"{path}: row {off.argmax()} has {name} {labels[off.argmax(), j]}, expected one of {values}"
+            )
     return torch.from_numpy(out)
 
 # %% ../../nbs/B1_files.ipynb #febecf1f
 class Shapes3D(BytePictures):
     "The published 3D-Shapes file `3dshapes.h5` (Burgess & Kim 2018), or any in its form."
-    filename, page = '3dshapes.h5', 'https://github.com/google-deepmind/3d-shapes'
+
+    filename, page = "3dshapes.h5", "https://github.com/google-deepmind/3d-shapes"
 
     @checked()
-    def __init__(self,
+    def __init__(
+        self,
         root: str | Path | None = None,  # the file or its folder; None: $SAE_LIT_DATA
         in_memory: bool = False,  # hold all pictures in memory as bytes (5.9 GB)
         unpack: bool = True,  # make a fast copy (5.9 GB, once) in the cache folder if the file is compressed
@@ -172,196 +219,313 @@ class Shapes3D(BytePictures):
         try:
             with h5py.File(self.path) as f:
                 problem = _problem(f)
-                if problem: raise ValueError(f"{self.path} {problem}; fetch it again from {self.page}")
-                n, h, w, _ = f['images'].shape
-                self.labels, self.offset = _classes(f['labels'][:], self.path), f['images'].id.get_offset()
+                if problem:
+                    raise ValueError(f"{self.path} {problem}; fetch it again from {self.page}")
+                n, h, w, _ = f["images"].shape
+                self.labels, self.offset = _classes(f["labels"][:], self.path), f["images"].id.get_offset()
         except OSError as error:
-            raise ValueError(f"{self.path} is not a whole HDF5 file ({error}); fetch it again from {self.page}") from error
-        super().__init__('shapes3d', (3, h, w), n, SHAPES3D)
-        if in_memory: self.data = self._load()
-        elif self.offset is not None: self.raw = RawRows(self.path, self.offset, (h, w, 3))
-        elif unpack: self.raw = unpacked(self.path, (n, h, w, 3), self._blocks)
-        else: self.raw = H5Rows(self.path, 'images')
+            raise ValueError(
+                f"{self.path} is not a whole HDF5 file ({error}); fetch it again from {self.page}"
+            ) from error
+        super().__init__("shapes3d", (3, h, w), n, SHAPES3D)
+        if in_memory:
+            self.data = self._load()
+        elif self.offset is not None:
+            self.raw = RawRows(self.path, self.offset, (h, w, 3))
+        elif unpack:
+            self.raw = unpacked(self.path, (n, h, w, 3), self._blocks)
+        else:
+            self.raw = H5Rows(self.path, "images")
 
 # %% ../../nbs/B1_files.ipynb #39448c7c
 @patch
-def _label(self: Shapes3D, rows: torch.Tensor) -> torch.Tensor: return self.labels[rows.to(self.labels.device)].long()
+def _label(self: Shapes3D, rows: torch.Tensor) -> torch.Tensor:
+    return self.labels[rows.to(self.labels.device)].long()
 
 # %% ../../nbs/B1_files.ipynb #1c7fb2bd
 @patch
 def _blocks(self: Shapes3D) -> Iterator[np.ndarray]:
     "All pictures in blocks of at most about 200 MB; a block is valid until the next one is asked for."
     with h5py.File(self.path) as f:
-        images = f['images']
+        images = f["images"]
         step = min(images.chunks[0] if images.chunks else 1024, 200_000_000 // images[0].size)
         step = max(step, 1024 // step * step)
-        buffer = np.empty((min(step, len(images)), *images.shape[1:]), np.uint8)       # one for all: two at a time would double the memory
+        buffer = np.empty(
+            (min(step, len(images)), *images.shape[1:]), np.uint8
+        )  # one for all: two at a time would double the memory
         for i in range(0, len(images), step):
             n = min(step, len(images) - i)
-            try: images.read_direct(buffer[:n], np.s_[i:i + n])
-            except OSError as error: raise ValueError(f"{self.path} is damaged in 'images' {i} to {i + n - 1} ({error}); fetch it again from {self.page}") from error
+            try:
+                images.read_direct(buffer[:n], np.s_[i : i + n])
+            except OSError as error:
+                raise ValueError(
+                    f"{self.path} is damaged in 'images' {i} to {i + n - 1} ({error}); fetch it again from {self.page}"
+                ) from error
             yield buffer[:n]
 
 # %% ../../nbs/B1_files.ipynb #a810bc09
 class H5Rows:
     "Rows of an HDF5 data set, read one by one through the library: slow, but needs no other file."
-    def __init__(self, path: Path, name: str): self.path, self.name, self._file, self._pid = path, name, None, None
-    def __getstate__(self) -> dict: return vars(self) | {'_file': None, '_pid': None}
+
+    def __init__(self, path: Path, name: str):
+        self.path, self.name, self._file, self._pid = path, name, None, None
+
+    def __getstate__(self) -> dict:
+        return vars(self) | {"_file": None, "_pid": None}
+
     def __call__(self, rows: np.ndarray) -> np.ndarray:  # uint8 `[N, ...]`
-        if self._pid != os.getpid(): self._file, self._pid = h5py.File(self.path), os.getpid()     # HDF5 handles do not survive a fork
+        if self._pid != os.getpid():
+            self._file, self._pid = h5py.File(self.path), os.getpid()  # HDF5 handles do not survive a fork
         data = self._file[self.name]
-        kept, where = np.unique(rows, return_inverse=True)                          # in order, each once
-        try: return np.stack([data[i] for i in kept])[where]
-        except OSError as error: raise ValueError(f"{self.path} is damaged in {self.name!r}, in one of the rows {kept[0]} to {kept[-1]} ({error}); fetch it again") from error
+        kept, where = np.unique(rows, return_inverse=True)  # in order, each once
+        try:
+            return np.stack([data[i] for i in kept])[where]
+        except OSError as error:
+            raise ValueError(
+                f"{self.path} is damaged in {self.name!r}, in one of the rows {kept[0]} to {kept[-1]} ({error}); fetch it again"
+            ) from error
 
 # %% ../../nbs/B1_files.ipynb #ae7efc7e
 def is_hdf5(
     path: Path,  # a file
 ) -> bool:
     "Whether a file begins as HDF5 files do"
-    with open(path, 'rb') as f: return f.read(8) == b'\x89HDF\r\n\x1a\n'
+    with open(path, "rb") as f:
+        return f.read(8) == b"\x89HDF\r\n\x1a\n"
+
 
 def npz_array(
     z: zipfile.ZipFile,  # the opened NPZ
     name: str,  # of the array
     path: Path,  # of the NPZ, for errors
-) -> tuple[zipfile.ZipExtFile, tuple[int, ...], np.dtype]:  # the bytes behind the array's header, its shape and type
+) -> tuple[
+    zipfile.ZipExtFile, tuple[int, ...], np.dtype
+]:  # the bytes behind the array's header, its shape and type
     "An array in an NPZ as a stream; ValueError if it is not there or holds objects."
-    if f'{name}.npy' not in z.namelist(): raise ValueError(f"{path} has no array {name!r}, only {[n[:-4] for n in z.namelist()]}")
-    f = z.open(f'{name}.npy')
+    if f"{name}.npy" not in z.namelist():
+        raise ValueError(f"{path} has no array {name!r}, only {[n[:-4] for n in z.namelist()]}")
+    f = z.open(f"{name}.npy")
     version = np.lib.format.read_magic(f)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = header(f)
-    if dtype.hasobject or fortran: raise ValueError(f"{path}: {name!r} is stored as {dtype}, expected plain numbers in C order")
-    claimed, stored = math.prod(shape) * dtype.itemsize, z.getinfo(f'{name}.npy').file_size - f.tell()
-    if claimed != stored: raise ValueError(f"{path}: the header of {name!r} claims {claimed:,} bytes, but {stored:,} are there; the file is damaged or not what it says")
+    if dtype.hasobject or fortran:
+        raise ValueError(f"{path}: {name!r} is stored as {dtype}, expected plain numbers in C order")
+    claimed, stored = math.prod(shape) * dtype.itemsize, z.getinfo(f"{name}.npy").file_size - f.tell()
+    if claimed != stored:
+        raise ValueError(
+            f"{path}: the header of {name!r} claims {claimed:,} bytes, but {stored:,} are there; the file is damaged or not what it says"
+        )
     return f, shape, dtype
 
 # %% ../../nbs/B1_files.ipynb #36048762
 def _latents(z: zipfile.ZipFile, path: Path) -> torch.Tensor:
     "The five varying factors of a dSprites NPZ, uint8 `[N, 5]`; ValueError if its arrays are not as published."
-    f, shape, dtype = npz_array(z, 'latents_classes', path)
-    if dtype.kind not in 'iu' or len(shape) != 2 or shape[1] != 6:
+    f, shape, dtype = npz_array(z, "latents_classes", path)
+    if dtype.kind not in "iu" or len(shape) != 2 or shape[1] != 6:
         raise ValueError(f"{path} has 'latents_classes' {dtype} {shape}, expected int64 (737280, 6)")
-    classes = np.frombuffer(f.read(), dtype).reshape(shape)[:, 1:].astype(np.int64)       # without the colour
-    _, stored, dtype = npz_array(z, 'imgs', path)
+    classes = np.frombuffer(f.read(), dtype).reshape(shape)[:, 1:].astype(np.int64)  # without the colour
+    _, stored, dtype = npz_array(z, "imgs", path)
     if dtype != np.uint8 or stored != (len(classes), 64, 64):
         raise ValueError(f"{path} has 'imgs' {dtype} {stored}, expected uint8 ({len(classes)}, 64, 64)")
-    DSPRITES.to_index(classes)                          # raises if a class does not exist
+    DSPRITES.to_index(classes)  # raises if a class does not exist
     return torch.from_numpy(classes.astype(np.uint8))
 
 # %% ../../nbs/B1_files.ipynb #003879dd
 class DSprites(ImageDataset):
     "The published dSprites file (Matthey et al. 2017), or any in its form."
-    filename = 'dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz'
-    page = 'https://github.com/google-deepmind/dsprites-dataset'
+
+    filename = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
+    page = "https://github.com/google-deepmind/dsprites-dataset"
 
     @checked()
-    def __init__(self,
+    def __init__(
+        self,
         root: str | Path | None = None,  # the file or its folder; None: $SAE_LIT_DATA
         in_memory: bool = False,  # hold all pictures in memory, eight pixels a byte (377 MB)
     ):
         self.path = locate(root, self.filename, self.page)
         try:
-            if is_hdf5(self.path): raise ValueError(f"{self.path} is dSprites in its HDF5 form: take {self.filename} from {self.page}")
-            with zipfile.ZipFile(self.path) as z: self.labels = _latents(z, self.path)
-            super().__init__('dsprites', (1, 64, 64), len(self.labels), DSPRITES)
-            if in_memory: self.data = torch.from_numpy(np.concatenate(list(self._blocks())))
-            else: self.raw = unpacked(self.path, (len(self), 512), self._blocks)
+            if is_hdf5(self.path):
+                raise ValueError(
+                    f"{self.path} is dSprites in its HDF5 form: take {self.filename} from {self.page}"
+                )
+            with zipfile.ZipFile(self.path) as z:
+                self.labels = _latents(z, self.path)
+            super().__init__("dsprites", (1, 64, 64), len(self.labels), DSPRITES)
+            if in_memory:
+                self.data = torch.from_numpy(np.concatenate(list(self._blocks())))
+            else:
+                self.raw = unpacked(self.path, (len(self), 512), self._blocks)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ValueError(f"{self.path} is not a whole NPZ file ({error}); fetch it again from {self.page}") from error
+            raise ValueError(
+                f"{self.path} is not a whole NPZ file ({error}); fetch it again from {self.page}"
+            ) from error
 
 # %% ../../nbs/B1_files.ipynb #ff04d8f1
 @patch
 def _blocks(self: DSprites) -> Iterator[np.ndarray]:
     "All pictures, eight pixels a byte, in blocks: uint8 `[n, 512]`."
     with zipfile.ZipFile(self.path) as z:
-        f = npz_array(z, 'imgs', self.path)[0]
+        f = npz_array(z, "imgs", self.path)[0]
         for i in range(0, len(self), 8192):
             block = np.frombuffer(f.read(min(8192, len(self) - i) * 4096), np.uint8).reshape(-1, 4096)
-            if block.max(initial=0) > 1: raise ValueError(f"{self.path}: 'imgs' holds {block.max()}, expected only 0 and 1")
+            if block.max(initial=0) > 1:
+                raise ValueError(f"{self.path}: 'imgs' holds {block.max()}, expected only 0 and 1")
             yield np.packbits(block, 1)
 
 # %% ../../nbs/B1_files.ipynb #f32dc12f
 @patch
 def _read(self: DSprites, rows: torch.Tensor) -> torch.Tensor:
-    if hasattr(self, 'data'): packed = self.data[rows.to(self.data.device)]
-    else: packed = torch.from_numpy(self.raw(rows.numpy())).to(self.device)
+    if hasattr(self, "data"):
+        packed = self.data[rows.to(self.data.device)]
+    else:
+        packed = torch.from_numpy(self.raw(rows.numpy())).to(self.device)
     bits = packed[..., None] >> torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device) & 1
     return bits.float().view(-1, 1, 64, 64)
 
+
 @patch
-def _label(self: DSprites, rows: torch.Tensor) -> torch.Tensor: return self.labels[rows.to(self.labels.device)].long()
+def _label(self: DSprites, rows: torch.Tensor) -> torch.Tensor:
+    return self.labels[rows.to(self.labels.device)].long()
 
 # %% ../../nbs/B1_files.ipynb #7f745c05
 class Digits(ArrayDataset):
     "scikit-learn's handwritten digits (Alpaydin & Kaynak 1998), 1,797 pictures; the factor is the digit."
+
     @checked(resolution=one_of(8, 16, 32))
-    def __init__(self,
+    def __init__(
+        self,
         resolution: int = 32,  # 8 (as they are), 16 or 32 (bilinear)
     ):
-        if resolution not in (8, 16, 32): raise ValueError(f"resolution={resolution}: expected 8, 16 or 32")
+        if resolution not in (8, 16, 32):
+            raise ValueError(f"resolution={resolution}: expected 8, 16 or 32")
         digits = load_digits()
         images = torch.from_numpy(digits.images).float().div(16)[:, None]
-        if resolution > 8: images = torch.nn.functional.interpolate(images, size=resolution, mode='bilinear')
-        super().__init__(images, digits.target, FactorSpace(['digit'], [10]), 'digits')
+        if resolution > 8:
+            images = torch.nn.functional.interpolate(images, size=resolution, mode="bilinear")
+        super().__init__(images, digits.target, FactorSpace(["digit"], [10]), "digits")
 
 # %% ../../nbs/B1_files.ipynb #8b957d33
-PICTURES = {'.png', '.jpg', '.jpeg', '.jfif', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.pbm', '.pnm'}
-FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM')  # whatever a file's name says: PostScript, for one, would start another program
-OTHERS = {'.heic', '.heif', '.avif', '.jxl', '.jp2', '.svg', '.psd', '.raw', '.cr2', '.nef', '.dng', '.eps', '.pdf', '.tga', '.ico'}
+PICTURES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+}
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "BMP",
+    "GIF",
+    "WEBP",
+    "TIFF",
+    "PPM",
+)  # whatever a file's name says: PostScript, for one, would start another program
+OTHERS = {
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jxl",
+    ".jp2",
+    ".svg",
+    ".psd",
+    ".raw",
+    ".cr2",
+    ".nef",
+    ".dng",
+    ".eps",
+    ".pdf",
+    ".tga",
+    ".ico",
+}
 MOST_PIXELS = 64_000_000  # a small file can claim any number of pixels, and takes their memory
+
 
 @dataclass
 class Listing:
     "What a folder holds: the pictures that are taken, and what looks like one and is left."
+
     taken: list[Path] = field(default_factory=list)  # in order
     left: dict[str, list[Path]] = field(default_factory=dict)  # by reason
 
     def said(self) -> str:
         "What was left, in a sentence; empty if nothing was."
         reasons = [f"{len(paths):,} {reason} (such as {paths[0]})" for reason, paths in self.left.items()]
-        return 'left out: ' + '; '.join(reasons) if reasons else ''
+        return "left out: " + "; ".join(reasons) if reasons else ""
 
 # %% ../../nbs/B1_files.ipynb #914c3ae3
 def list_pictures(
     folder: Path,  # to be searched with the folders in it
 ) -> Listing:
     "The pictures below a folder. Left are hidden files and folders, links to folders, broken links, other formats, and what cannot be read."
-    found, hidden = Listing(), lambda name: name.startswith('.') or name in ('__MACOSX', '$RECYCLE.BIN')
-    def leave(reason: str, path: Path) -> None: found.left.setdefault(reason, []).append(path)
-    for place, folders, files in os.walk(folder, onerror=lambda error: leave('unreadable folders', Path(error.filename))):
+    found, hidden = Listing(), lambda name: name.startswith(".") or name in ("__MACOSX", "$RECYCLE.BIN")
+
+    def leave(reason: str, path: Path) -> None:
+        found.left.setdefault(reason, []).append(path)
+
+    for place, folders, files in os.walk(
+        folder, onerror=lambda error: leave("unreadable folders", Path(error.filename))
+    ):
         for name in sorted(folders):
-            if hidden(name): leave('hidden folders', Path(place, name))
-            elif os.path.islink(os.path.join(place, name)): leave('links to folders', Path(place, name))
+            if hidden(name):
+                leave("hidden folders", Path(place, name))
+            elif os.path.islink(os.path.join(place, name)):
+                leave("links to folders", Path(place, name))
         folders[:] = [name for name in folders if not hidden(name)]
         for name in files:
             path, kind = Path(place, name), os.path.splitext(name)[1].lower()
-            if kind in OTHERS: leave('files of other formats', path)
-            elif kind not in PICTURES: continue
-            elif hidden(name): leave('hidden files', path)
-            elif not path.is_file(): leave('broken links', path)
-            elif not os.access(path, os.R_OK): leave('unreadable files', path)
-            else: found.taken.append(path)
+            if kind in OTHERS:
+                leave("files of other formats", path)
+            elif kind not in PICTURES:
+                continue
+            elif hidden(name):
+                leave("hidden files", path)
+            elif not path.is_file():
+                leave("broken links", path)
+            elif not os.access(path, os.R_OK):
+                leave("unreadable files", path)
+            else:
+                found.taken.append(path)
     found.taken.sort()
     return found
 
 # %% ../../nbs/B1_files.ipynb #e48b156a
 class ImageFolder(ImageDataset):
     "All pictures below a folder, cut to a square and resized."
+
     @checked()
-    def __init__(self,
+    def __init__(
+        self,
         path: str | Path,  # the folder
         resolution: int = 64,  # pixels a side
         in_memory: bool = False,  # decode all now and keep them as bytes
     ):
-        if not path.is_dir(): raise FileNotFoundError(f"there is no folder {path.absolute()}: give the path of a folder with pictures")
+        if not path.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {path.absolute()}: give the path of a folder with pictures"
+            )
         self.listing = list_pictures(path)
         self.paths = self.listing.taken
-        if not self.paths: raise ValueError(f"{path.absolute()} holds no pictures: expected files ending in {', '.join(sorted(PICTURES))}; {self.listing.said() or 'it is empty'}")
-        if said := self.listing.said(): warnings.warn(f"{path}: {len(self.paths):,} pictures; {said}", stacklevel=2)
-        super().__init__(f'folder:{path}', (3, resolution, resolution), len(self.paths))
-        if in_memory: self.data = torch.from_numpy(np.stack([self._decode(p) for p in tqdm(self.paths, disable=len(self.paths) < 1000)]))
+        if not self.paths:
+            raise ValueError(
+                f"{path.absolute()} holds no pictures: expected files ending in {', '.join(sorted(PICTURES))}; {self.listing.said() or 'it is empty'}"
+            )
+        if said := self.listing.said():
+            warnings.warn(f"{path}: {len(self.paths):,} pictures; {said}", stacklevel=2)
+        super().__init__(f"folder:{path}", (3, resolution, resolution), len(self.paths))
+        if in_memory:
+            self.data = torch.from_numpy(
+                np.stack([self._decode(p) for p in tqdm(self.paths, disable=len(self.paths) < 1000)])
+            )
 
 # %% ../../nbs/B1_files.ipynb #0913cc9d
 def as_seen(
@@ -369,12 +533,14 @@ def as_seen(
 ) -> Image.Image:  # in RGB, 8 bits a channel
     "A picture as a viewer shows it: upright, transparency over white, 16-bit grey scaled to 8; ValueError for 32 bits a pixel, which have no known white."
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode in ('I', 'F'): raise ValueError(f"its mode is {picture.mode}, 32 bits a pixel: save it with 8 or 16")
-    if picture.mode.startswith('I;16'): picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"its mode is {picture.mode}, 32 bits a pixel: save it with 8 or 16")
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.has_transparency_data:
-        picture = picture.convert('RGBA')
-        picture = Image.alpha_composite(Image.new('RGBA', picture.size, 'white'), picture)
-    return picture.convert('RGB')
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
 
 # %% ../../nbs/B1_files.ipynb #a8edea07
 def read_picture(
@@ -385,10 +551,25 @@ def read_picture(
     "A picture in RGB; ValueError naming it if it cannot be read."
     try:
         with Image.open(file, formats=FORMATS) as picture:
-            if picture.width * picture.height > MOST_PIXELS: raise ValueError(f"{picture.width} x {picture.height} pixels, more than {MOST_PIXELS:,}")
-            return as_seen(picture) if seen else picture.convert('RGB')
-    except (OSError, ValueError, SyntaxError, LookupError, TypeError, EOFError, MemoryError, OverflowError, struct.error, zlib.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name or file} is not a readable picture ({error}); remove or replace it") from error
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError(f"{picture.width} x {picture.height} pixels, more than {MOST_PIXELS:,}")
+            return as_seen(picture) if seen else picture.convert("RGB")
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        LookupError,
+        TypeError,
+        EOFError,
+        MemoryError,
+        OverflowError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
+        raise ValueError(
+            f"{name or file} is not a readable picture ({error}); remove or replace it"
+        ) from error
 
 # %% ../../nbs/B1_files.ipynb #e3d06f9f
 @patch
@@ -397,10 +578,14 @@ def _decode(self: ImageFolder, path: Path) -> np.ndarray:  # uint8 `[H, W, 3]`
     picture = read_picture(path, seen=True)
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side))         # first: a filter would see past the edge
+    square = picture.crop((left, top, left + side, top + side))  # first: a filter would see past the edge
     return np.asarray(square.resize(self.image_shape[1:], Image.Resampling.BICUBIC))
+
 
 @patch
 def _read(self: ImageFolder, rows: torch.Tensor) -> torch.Tensor:
-    if hasattr(self, 'data'): return as_pictures(self.data[rows.to(self.data.device)])
-    return as_pictures(torch.from_numpy(np.stack([self._decode(self.paths[i]) for i in rows.tolist()])).to(self.device))
+    if hasattr(self, "data"):
+        return as_pictures(self.data[rows.to(self.data.device)])
+    return as_pictures(
+        torch.from_numpy(np.stack([self._decode(self.paths[i]) for i in rows.tolist()])).to(self.device)
+    )

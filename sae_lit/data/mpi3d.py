@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -24,11 +24,11 @@ from .factors import FactorSpace
 from .files import BytePictures, RawRows, locate, npz_array, unpacked
 
 # %% ../../nbs/B2_mpi3d.ipynb #ddb1fe9a
-MPI3D_FILES = {                         # name of the file, number of values of each factor
-    'toy': ('mpi3d_toy.npz', (6, 6, 2, 3, 3, 40, 40)),
-    'realistic': ('mpi3d_realistic.npz', (6, 6, 2, 3, 3, 40, 40)),
-    'real': ('mpi3d_real.npz', (6, 6, 2, 3, 3, 40, 40)),
-    'complex': ('real3d_complicated_shapes_ordered.npz', (4, 4, 2, 3, 3, 40, 40)),
+MPI3D_FILES = {  # name of the file, number of values of each factor
+    "toy": ("mpi3d_toy.npz", (6, 6, 2, 3, 3, 40, 40)),
+    "realistic": ("mpi3d_realistic.npz", (6, 6, 2, 3, 3, 40, 40)),
+    "real": ("mpi3d_real.npz", (6, 6, 2, 3, 3, 40, 40)),
+    "complex": ("real3d_complicated_shapes_ordered.npz", (4, 4, 2, 3, 3, 40, 40)),
 }
 
 # %% ../../nbs/B2_mpi3d.ipynb #f99033cb
@@ -39,13 +39,17 @@ def write_mpi3d(
     compressed: bool = True,  # as numpy.savez_compressed does, else as numpy.savez
 ) -> Path:  # the file
     "A test file in MPI3D's published form: its pictures are barcodes, no real data."
-    if len(grid) != len(MPI3D_FACTORS): refuse('grid', grid, f"{len(MPI3D_FACTORS)} numbers of values, one per factor")
+    if len(grid) != len(MPI3D_FACTORS):
+        refuse("grid", grid, f"{len(MPI3D_FACTORS)} numbers of values, one per factor")
     space, kind = FactorSpace(MPI3D_FACTORS, grid), zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-    header = {'descr': '|u1', 'fortran_order': False, 'shape': (len(space), 64, 64, 3)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(space), 64, 64, 3)}
+
     def fill(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, 'w', kind) as z, z.open('images.npy', 'w', force_zip64=True) as f:
+        with zipfile.ZipFile(temporary, "w", kind) as z, z.open("images.npy", "w", force_zip64=True) as f:
             np.lib.format.write_array_header_1_0(f, header)
-            for i in range(0, len(space), 1024): f.write(barcodes(space.to_factors(slice(i, i + 1024)), space.sizes).tobytes())
+            for i in range(0, len(space), 1024):
+                f.write(barcodes(space.to_factors(slice(i, i + 1024)), space.sizes).tobytes())
+
     return atomically(path, fill)
 
 # %% ../../nbs/B2_mpi3d.ipynb #18dbc96e
@@ -55,57 +59,72 @@ def stored_at(
     header: int,  # how many bytes the array's own header takes
 ) -> int | None:  # where its first number lies in the file
     "Offset of an uncompressed array in a NPZ, or None if it is compressed."
-    if info.compress_type != zipfile.ZIP_STORED: return None
-    with open(path, 'rb') as f:
+    if info.compress_type != zipfile.ZIP_STORED:
+        return None
+    with open(path, "rb") as f:
         f.seek(info.header_offset + 26)
-        name, extra = struct.unpack('<HH', f.read(4))
+        name, extra = struct.unpack("<HH", f.read(4))
     return info.header_offset + 30 + name + extra + header
 
 # %% ../../nbs/B2_mpi3d.ipynb #494df70b
 def _check(path: Path, space: FactorSpace, page: str) -> int | None:
     "Where the pictures lie in an uncompressed file; ValueError if it does not hold uint8 pictures for every point of the grid."
     with zipfile.ZipFile(path) as z:
-        f, shape, dtype = npz_array(z, 'images', path)
+        f, shape, dtype = npz_array(z, "images", path)
         if dtype != np.uint8 or shape[1:] != (64, 64, 3):
             raise ValueError(f"{path} has 'images' {dtype} {shape}, expected uint8 ({len(space)}, 64, 64, 3)")
         if shape[0] != len(space):
-            raise ValueError(f"{path} has {shape[0]:,} pictures, expected {len(space):,}, one for each point of the grid {space.sizes}: "
-                             f"is it another of the files from {page}? For a grid of your own give grid=")
-        info = z.getinfo('images.npy')
-        if info.file_size - f.tell() != len(space) * 64 * 64 * 3: raise zipfile.BadZipFile("'images' is shorter or longer than its header says")
+            raise ValueError(
+                f"{path} has {shape[0]:,} pictures, expected {len(space):,}, one for each point of the grid {space.sizes}: "
+                f"is it another of the files from {page}? For a grid of your own give grid="
+            )
+        info = z.getinfo("images.npy")
+        if info.file_size - f.tell() != len(space) * 64 * 64 * 3:
+            raise zipfile.BadZipFile("'images' is shorter or longer than its header says")
         return stored_at(path, info, f.tell())
 
 # %% ../../nbs/B2_mpi3d.ipynb #e76c7dbd
 class MPI3D(BytePictures):
     "A published MPI3D file (Gondal et al. 2019), or one of the same form with another `grid`. ValueError if it is not whole, or has not the grid's size."
-    page = 'https://github.com/rr-learning/disentanglement_dataset'
+
+    page = "https://github.com/rr-learning/disentanglement_dataset"
 
     @checked()
-    def __init__(self,
-        variant: str = 'toy',  # "toy", "realistic", "real", or "complex" for the real one with complex shapes
+    def __init__(
+        self,
+        variant: str = "toy",  # "toy", "realistic", "real", or "complex" for the real one with complex shapes
         root: str | Path | None = None,  # the file or its folder; None: $SAE_LIT_DATA
         in_memory: bool = False,  # hold all pictures in memory as bytes (12.7 GB; complex: 5.7 GB)
-        grid: Sequence[int] | None = None,  # number of values of each factor, for a file that is not the published one
+        grid: Sequence[int]
+        | None = None,  # number of values of each factor, for a file that is not the published one
     ):
-        if variant not in MPI3D_FILES: raise ValueError(f"no MPI3D file {variant!r}: expected {', '.join(MPI3D_FILES)}")
+        if variant not in MPI3D_FILES:
+            raise ValueError(f"no MPI3D file {variant!r}: expected {', '.join(MPI3D_FILES)}")
         filename, sizes = MPI3D_FILES[variant]
         space = FactorSpace(MPI3D_FACTORS, sizes if grid is None else grid)
         self.path = locate(root, filename, self.page)
-        super().__init__(f'mpi3d-{variant}', (3, 64, 64), len(space), space)
+        super().__init__(f"mpi3d-{variant}", (3, 64, 64), len(space), space)
         try:
             offset = _check(self.path, space, self.page)
-            if in_memory: self.data = self._load()
-            elif offset is not None: self.raw = RawRows(self.path, offset, (64, 64, 3))
-            else: self.raw = unpacked(self.path, (len(space), 64, 64, 3), self._blocks)
+            if in_memory:
+                self.data = self._load()
+            elif offset is not None:
+                self.raw = RawRows(self.path, offset, (64, 64, 3))
+            else:
+                self.raw = unpacked(self.path, (len(space), 64, 64, 3), self._blocks)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ValueError(f"{self.path} is not a whole NPZ file ({error}); fetch it again from {self.page}") from error
+            raise ValueError(
+                f"{self.path} is not a whole NPZ file ({error}); fetch it again from {self.page}"
+            ) from error
 
 # %% ../../nbs/B2_mpi3d.ipynb #4c165cdc
 @patch
 def _blocks(self: MPI3D) -> Iterator[np.ndarray]:
     "All pictures in blocks `[n, 64, 64, 3]`."
     with zipfile.ZipFile(self.path) as z:
-        f = npz_array(z, 'images', self.path)[0]
+        f = npz_array(z, "images", self.path)[0]
         for i in range(0, self.storage_size, 512):
-            yield np.frombuffer(f.read(min(512, self.storage_size - i) * 64 * 64 * 3), np.uint8).reshape(-1, 64, 64, 3)
+            yield np.frombuffer(f.read(min(512, self.storage_size - i) * 64 * 64 * 3), np.uint8).reshape(
+                -1, 64, 64, 3
+            )
         f.read(1)

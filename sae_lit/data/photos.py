@@ -13,7 +13,8 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Self, Sequence
+from typing import Self
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -31,31 +32,37 @@ from .rendered import PictureFiles, check_folder, folder_digest
 # %% ../../nbs/B4_photos.ipynb #9ba2359b
 class GivenTest(PictureFiles):
     "Pictures whose test set is given: `trainable` says of each row whether it is in the pool."
+
     trainable: np.ndarray  # bool `[N]`
 
-    def split(self,
-        fractions: Sequence[float] | str = 'released',  # or shares of train, val and test, as for any data set
+    def split(
+        self,
+        fractions: Sequence[float]
+        | str = "released",  # or shares of train, val and test, as for any data set
         seed: int = 0,  # which tenth of the pool is for validation
     ) -> tuple[Self, Self, Self]:  # train, val, test
         "The given test set, and the pool as 9/10 train and 1/10 val; no picture is copied."
-        if fractions != 'released': return super().split(fractions, seed)
+        if fractions != "released":
+            return super().split(fractions, seed)
         rows = _divided(self)
         usable = torch.from_numpy(self.trainable)[rows]
         order = rows[usable][torch.randperm(int(usable.sum()), generator=torch.Generator().manual_seed(seed))]
-        return _parts(self, order[len(order) // 10:], order[:len(order) // 10], rows[~usable])
+        return _parts(self, order[len(order) // 10 :], order[: len(order) // 10], rows[~usable])
 
 # %% ../../nbs/B4_photos.ipynb #0d6cfe1d
 def _divided(data: ImageDataset) -> torch.Tensor:  # int64 `[N]`
     "The rows that a split divides: those of the data set that a view was taken of, or the data set's own."
     return data.source_rows(slice(None)) if data.pool is None else data.pool
 
+
 def _parts(data: ImageDataset, *rows: torch.Tensor) -> tuple[ImageDataset, ...]:
     "Views of these rows as train, val and test; of a view, what it has of them."
     parts = []
-    for name, chosen in zip(('train', 'val', 'test'), rows):
+    for name, chosen in zip(("train", "val", "test"), rows):
         part = copy.copy(data)
         part.rows, part.part_name = chosen, name
-        if data.pool is not None: part.pool, part.rows = chosen, chosen[torch.isin(chosen, data.rows)]
+        if data.pool is not None:
+            part.pool, part.rows = chosen, chosen[torch.isin(chosen, data.rows)]
         parts.append(part)
     return tuple(parts)
 
@@ -65,33 +72,46 @@ def read_partition(
     count: int,  # how many lines it must have
 ) -> np.ndarray:  # uint8 `[N]`: 0 train, 1 val, 2 test
     "CelebA's partition, for pictures 000001.jpg on; ValueError naming the line that is not as it should be."
-    lines = path.read_text(errors='replace').splitlines()
-    if path.suffix == '.csv': lines = [line.replace(',', ' ') for line in lines[1:]]  # Kaggle's form, with a head
-    if len(lines) != count: raise ValueError(f"{path} has {len(lines):,} lines, expected {count:,}, one for each picture")
+    lines = path.read_text(errors="replace").splitlines()
+    if path.suffix == ".csv":
+        lines = [line.replace(",", " ") for line in lines[1:]]  # Kaggle's form, with a head
+    if len(lines) != count:
+        raise ValueError(f"{path} has {len(lines):,} lines, expected {count:,}, one for each picture")
     for i, line in enumerate(lines, 1):
-        name, _, part = line.partition(' ')
-        if name != f'{i:06}.jpg' or part.strip() not in ('0', '1', '2'):
+        name, _, part = line.partition(" ")
+        if name != f"{i:06}.jpg" or part.strip() not in ("0", "1", "2"):
             raise ValueError(f"{path}: line {i} is {line[:40]!r}, expected '{i:06}.jpg' and 0, 1 or 2")
     return np.array([int(line[10:]) for line in lines], np.uint8)
 
 # %% ../../nbs/B4_photos.ipynb #22115eb7
 def _celeba(root: str | Path | None, filename: str, page: str) -> tuple[Path, Path]:
     "The list and the folder of the pictures, side by side, as the publisher's folders `Eval` and `Img` have them, or as Kaggle lays them out."
-    for inside in ('', 'Eval/', 'Anno/'):
-        for name in (filename, filename.replace('.txt', '.csv')):
-            try: path = locate(root, inside + name, page)
-            except FileNotFoundError: continue
-            around = (path.parent, path.parent.parent / 'Img', path.parent / 'Img')
-            places = [place / inner for place in around for inner in ('img_align_celeba/img_align_celeba', 'img_align_celeba')]
-            return path, next((p for p in places if p.is_dir() and any(p.glob('*.jpg'))), path.parent / 'img_align_celeba')
+    for inside in ("", "Eval/", "Anno/"):
+        for name in (filename, filename.replace(".txt", ".csv")):
+            try:
+                path = locate(root, inside + name, page)
+            except FileNotFoundError:
+                continue
+            around = (path.parent, path.parent.parent / "Img", path.parent / "Img")
+            places = [
+                place / inner
+                for place in around
+                for inner in ("img_align_celeba/img_align_celeba", "img_align_celeba")
+            ]
+            return path, next(
+                (p for p in places if p.is_dir() and any(p.glob("*.jpg"))), path.parent / "img_align_celeba"
+            )
     return locate(root, filename, page), Path()
+
 
 class CelebA(GivenTest):
     "CelebA's aligned pictures (Liu et al. 2015), the middle 128 x 128; no factors. Needs `img_align_celeba/` and `list_eval_partition.txt` side by side."
-    filename, page = 'list_eval_partition.txt', 'https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html'
+
+    filename, page = "list_eval_partition.txt", "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
     @checked(resolution=whole(1, 128), count=whole(1))
-    def __init__(self,
+    def __init__(
+        self,
         root: str | Path | None = None,  # folder of the list and of `img_align_celeba`; None: $SAE_LIT_DATA
         resolution: int = 128,  # pixels a side; less than 128: the crop is scaled down
         in_memory: bool = False,  # decode all now and hold them in memory as bytes (10 GB)
@@ -100,33 +120,43 @@ class CelebA(GivenTest):
     ):
         path, self.pictures = _celeba(root, self.filename, self.page)
         self.partition = read_partition(path, count)
-        super().__init__('celeba', resolution, count)
+        super().__init__("celeba", resolution, count)
         self.trainable = self.partition == 0
-        self._keep(self.pictures, in_memory, unpack, 'celeba')
+        self._keep(self.pictures, in_memory, unpack, "celeba")
 
 # %% ../../nbs/B4_photos.ipynb #1b3fd79e
 @patch
-def _inputs(self: CelebA) -> str: return folder_digest(self.pictures)
+def _inputs(self: CelebA) -> str:
+    return folder_digest(self.pictures)
+
 
 @patch
-def _complete(self: CelebA) -> None: check_folder(self.pictures, [f'{i + 1:06}.jpg' for i in range(self.storage_size)], self.page)
+def _complete(self: CelebA) -> None:
+    check_folder(self.pictures, [f"{i + 1:06}.jpg" for i in range(self.storage_size)], self.page)
+
 
 @patch
 def _picture(self: CelebA, row: int) -> Image.Image:
     "The middle of a picture; ValueError naming the file if it cannot be read or has another size."
-    path = self.pictures / f'{row + 1:06}.jpg'
+    path = self.pictures / f"{row + 1:06}.jpg"
     picture = read_picture(path)
-    if picture.size == (178, 218): return picture.crop((25, 45, 153, 173))
-    raise ValueError(f"{path} has {picture.width} x {picture.height} pixels, expected 178 x 218: take the pictures called img_align_celeba")
+    if picture.size == (178, 218):
+        return picture.crop((25, 45, 153, 173))
+    raise ValueError(
+        f"{path} has {picture.width} x {picture.height} pixels, expected 178 x 218: take the pictures called img_align_celeba"
+    )
 
 # %% ../../nbs/B4_photos.ipynb #142a1f25
 @patch
-def split(self: CelebA,
-    fractions: Sequence[float] | str = 'released',  # "released", "official" for the list's own parts, or shares of train, val and test
+def split(
+    self: CelebA,
+    fractions: Sequence[float]
+    | str = "released",  # "released", "official" for the list's own parts, or shares of train, val and test
     seed: int = 0,  # which tenth of the pool is for validation
 ) -> tuple[CelebA, CelebA, CelebA]:  # train, val, test
     "Parts by the official list. 'released': its training part, a tenth of that for validation, its other two parts for the test. No picture is copied."
-    if fractions != 'official': return GivenTest.split(self, fractions, seed)
+    if fractions != "official":
+        return GivenTest.split(self, fractions, seed)
     rows = _divided(self)
     part = torch.from_numpy(self.partition)[rows]
     return _parts(self, *(rows[part == i] for i in range(3)))
@@ -142,13 +172,19 @@ def write_celeba(
     place = np.stack(np.broadcast_arrays(np.arange(218)[:, None], np.arange(178), 0), -1).astype(np.uint8)
     for i in range(len(partition)):
         picture = Image.fromarray(place + np.uint8([0, 0, i % 256]))
-        atomically(root / 'img_align_celeba' / f'{i + 1:06}.jpg', lambda path: picture.save(path, 'JPEG', quality=98, subsampling=0))
-    lines = ''.join(f'{i + 1:06}.jpg {part}\n' for i, part in enumerate(partition))
-    return atomically(root / 'list_eval_partition.txt', lambda path: path.write_text(lines)).parent
+        atomically(
+            root / "img_align_celeba" / f"{i + 1:06}.jpg",
+            lambda path: picture.save(path, "JPEG", quality=98, subsampling=0),
+        )
+    lines = "".join(f"{i + 1:06}.jpg {part}\n" for i, part in enumerate(partition))
+    return atomically(root / "list_eval_partition.txt", lambda path: path.write_text(lines)).parent
 
 # %% ../../nbs/B4_photos.ipynb #c81aec6e
-RFD_FACTORS = FactorSpace(['shape', 'color', 'size', 'joint 0', 'joint 1', 'joint 2', 'x', 'y', 'angle'], [1, 8, 1, 30, 30, 30, 30, 30, 10])
-RFD_VARIED = [1, 3, 4, 5, 6, 7, 8]                      # the columns with more than one value
+RFD_FACTORS = FactorSpace(
+    ["shape", "color", "size", "joint 0", "joint 1", "joint 2", "x", "y", "angle"],
+    [1, 8, 1, 30, 30, 30, 30, 30, 10],
+)
+RFD_VARIED = [1, 3, 4, 5, 6, 7, 8]  # the columns with more than one value
 
 # %% ../../nbs/B4_photos.ipynb #6df5ce00
 def tar_index(
@@ -158,16 +194,27 @@ def tar_index(
     "Where the pictures lie; ValueError if the tar is cut short, or naming the first number that is missing, twice there or too large."
     index = np.zeros((count, 2), np.int64)
     try:
-        with tarfile.open(path, 'r:') as tar:
+        with tarfile.open(path, "r:") as tar:
             while member := tar.next():
                 tar.members.clear()
                 number = Path(member.name).stem
-                if not member.isfile() or not member.name.endswith('.png') or not number.isdigit(): continue
-                if int(number) >= count: raise ValueError(f"{path} holds {member.name}, but there are labels for {count:,} pictures")
-                if index[int(number), 1]: raise ValueError(f"{path} holds picture {int(number)} twice, the second time as {member.name}")
+                if not member.isfile() or not member.name.endswith(".png") or not number.isdigit():
+                    continue
+                if int(number) >= count:
+                    raise ValueError(
+                        f"{path} holds {member.name}, but there are labels for {count:,} pictures"
+                    )
+                if index[int(number), 1]:
+                    raise ValueError(
+                        f"{path} holds picture {int(number)} twice, the second time as {member.name}"
+                    )
                 index[int(number)] = member.offset_data, member.size
-    except (tarfile.TarError, EOFError) as error: raise ValueError(f"{path} is not a whole, uncompressed tar ({error})") from error
-    if not index[:, 1].all(): raise ValueError(f"{path} lacks {int((index[:, 1] == 0).sum()):,} of {count:,} pictures, the first is {int(index[:, 1].argmin())}.png: was it cut short?")
+    except (tarfile.TarError, EOFError) as error:
+        raise ValueError(f"{path} is not a whole, uncompressed tar ({error})") from error
+    if not index[:, 1].all():
+        raise ValueError(
+            f"{path} lacks {int((index[:, 1] == 0).sum()):,} of {count:,} pictures, the first is {int(index[:, 1].argmin())}.png: was it cut short?"
+        )
     return index
 
 # %% ../../nbs/B4_photos.ipynb #b0910e84
@@ -175,59 +222,80 @@ def read_labels(path: Path) -> torch.Tensor:  # uint8 classes `[N, 9]`
     "RFD's labels; ValueError if the NPZ is not whole, or a label is not a class of its factor."
     try:
         with zipfile.ZipFile(path) as z:
-            f, shape, dtype = npz_array(z, 'labels', path)
-            if dtype.kind not in 'iuf' or len(shape) != 2 or shape[1] != 9: raise ValueError(f"{path} has 'labels' {dtype} {shape}, expected whole numbers (N, 9)")
+            f, shape, dtype = npz_array(z, "labels", path)
+            if dtype.kind not in "iuf" or len(shape) != 2 or shape[1] != 9:
+                raise ValueError(f"{path} has 'labels' {dtype} {shape}, expected whole numbers (N, 9)")
             labels = np.frombuffer(f.read(), dtype).reshape(shape)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error: raise ValueError(f"{path} is not a whole NPZ file ({error})") from error
-    if dtype.kind == 'f' and (labels != np.floor(labels)).any(): raise ValueError(f"{path} holds labels that are not whole numbers, expected classes")
-    try: RFD_FACTORS.to_index(labels.astype(np.int64))
-    except ValueError as error: raise ValueError(f"{path}: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is not a whole NPZ file ({error})") from error
+    if dtype.kind == "f" and (labels != np.floor(labels)).any():
+        raise ValueError(f"{path} holds labels that are not whole numbers, expected classes")
+    try:
+        RFD_FACTORS.to_index(labels.astype(np.int64))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return torch.from_numpy(labels.astype(np.uint8))
 
 # %% ../../nbs/B4_photos.ipynb #bb387edf
 class RFD(GivenTest):
     "The simulated pictures of the robot finger data set (Dittadi et al. 2021), 128 x 128, seven varied factors that fill a small part of their grid."
-    page = 'https://arxiv.org/abs/2010.14407'
+
+    page = "https://arxiv.org/abs/2010.14407"
 
     @checked(resolution=whole(1, 128))
-    def __init__(self,
-        root: str | Path | None = None,  # the folder `finger`, the one around it, or the one around `robot_finger_datasets`; None: $SAE_LIT_DATA
+    def __init__(
+        self,
+        root: str
+        | Path
+        | None = None,  # the folder `finger`, the one around it, or the one around `robot_finger_datasets`; None: $SAE_LIT_DATA
         resolution: int = 128,  # pixels a side; less than 128: scaled down
         in_memory: bool = False,  # decode all now and hold them in memory as bytes (49 kB a picture)
         unpack: bool = True,  # decode all once, into the cache folder (49 kB a picture); else the tar is searched anew each time
     ):
-        self.tar, table = (_finger(root, f'finger_{name}', self.page) for name in ('images.tar', 'labels.npz'))
+        self.tar, table = (
+            _finger(root, f"finger_{name}", self.page) for name in ("images.tar", "labels.npz")
+        )
         labels = read_labels(table)
-        space = FactorSpace([RFD_FACTORS.names[j] for j in RFD_VARIED], [RFD_FACTORS.sizes[j] for j in RFD_VARIED])
-        super().__init__('rfd', resolution, len(labels), space)
+        space = FactorSpace(
+            [RFD_FACTORS.names[j] for j in RFD_VARIED], [RFD_FACTORS.sizes[j] for j in RFD_VARIED]
+        )
+        super().__init__("rfd", resolution, len(labels), space)
         self.labels, self.index = labels[:, RFD_VARIED], None
-        self.trainable = np.arange(len(labels)) < int(len(labels) * .8)
-        self._keep(self.tar, in_memory, unpack, 'rfd')
+        self.trainable = np.arange(len(labels)) < int(len(labels) * 0.8)
+        self._keep(self.tar, in_memory, unpack, "rfd")
 
-    def _label(self, rows: torch.Tensor) -> torch.Tensor: return self.labels[rows.to(self.labels.device)].long()
+    def _label(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.labels[rows.to(self.labels.device)].long()
 
 # %% ../../nbs/B4_photos.ipynb #56d7c363
 def _finger(root: str | Path | None, filename: str, page: str) -> Path:
     "Where a file of the release lies, however many of its folders were kept."
-    for inside in ('', 'finger/'):
-        try: return locate(root, inside + filename, page)
-        except FileNotFoundError: pass
-    return locate(root, f'robot_finger_datasets/finger/{filename}', page)
+    for inside in ("", "finger/"):
+        try:
+            return locate(root, inside + filename, page)
+        except FileNotFoundError:
+            pass
+    return locate(root, f"robot_finger_datasets/finger/{filename}", page)
 
 # %% ../../nbs/B4_photos.ipynb #738fddf9
 @patch
 def _complete(self: RFD) -> None:
-    if self.index is None: self.index = tar_index(self.tar, self.storage_size)
+    if self.index is None:
+        self.index = tar_index(self.tar, self.storage_size)
+
 
 @patch
 def _picture(self: RFD, row: int) -> Image.Image:
     "The picture of a row; ValueError naming it if it cannot be read or has another size."
     start, size = self.index[row]
-    with open(self.tar, 'rb') as f:
+    with open(self.tar, "rb") as f:
         f.seek(start)
-        picture = read_picture(io.BytesIO(f.read(size)), f'{row}.png in {self.tar}')
-    if picture.size == (128, 128): return picture
-    raise ValueError(f"{row}.png in {self.tar} has {picture.width} x {picture.height} pixels, expected 128 x 128")
+        picture = read_picture(io.BytesIO(f.read(size)), f"{row}.png in {self.tar}")
+    if picture.size == (128, 128):
+        return picture
+    raise ValueError(
+        f"{row}.png in {self.tar} has {picture.width} x {picture.height} pixels, expected 128 x 128"
+    )
 
 # %% ../../nbs/B4_photos.ipynb #1b7a820e
 @checked()
@@ -237,21 +305,31 @@ def write_rfd(
     seed: int = 0,  # in which order the tar holds them
 ) -> Path:  # the folder `robot_finger_datasets/finger`
     "Test files in the form of the robot finger data set: the pictures are barcodes, no renderings."
-    classes, folder = np.asarray(classes), Path(root) / 'robot_finger_datasets' / 'finger'
+    classes, folder = np.asarray(classes), Path(root) / "robot_finger_datasets" / "finger"
     pictures, digits = barcodes(classes, RFD_FACTORS.sizes, 128, 128), len(str(len(classes) - 1))
+
     def fill(path: Path) -> None:
-        with tarfile.open(path, 'w') as tar:
+        with tarfile.open(path, "w") as tar:
             for i in np.random.default_rng(seed).permutation(len(classes)):
-                Image.fromarray(pictures[i]).save(content := io.BytesIO(), 'PNG')
-                info = tarfile.TarInfo('/'.join(['images', *f'{i:0{digits}}'[:-1], f'{i:0{digits}}.png']))
+                Image.fromarray(pictures[i]).save(content := io.BytesIO(), "PNG")
+                info = tarfile.TarInfo("/".join(["images", *f"{i:0{digits}}"[:-1], f"{i:0{digits}}.png"]))
                 info.size = content.tell()
-                content.seek(0); tar.addfile(info, content)
-    atomically(folder / 'finger_images.tar', fill)
-    _write_npz(folder / 'finger_info.npz', dataset_size=len(classes), num_factor_values=RFD_FACTORS.sizes, factor_values=np.array({}, object))
-    return _write_npz(folder / 'finger_labels.npz', labels=classes).parent
+                content.seek(0)
+                tar.addfile(info, content)
+
+    atomically(folder / "finger_images.tar", fill)
+    _write_npz(
+        folder / "finger_info.npz",
+        dataset_size=len(classes),
+        num_factor_values=RFD_FACTORS.sizes,
+        factor_values=np.array({}, object),
+    )
+    return _write_npz(folder / "finger_labels.npz", labels=classes).parent
 
 # %% ../../nbs/B4_photos.ipynb #5597be75
 def _write_npz(path: Path, **arrays: object) -> Path:
     def fill(temporary: Path) -> None:
-        with open(temporary, 'wb') as f: np.savez(f, **arrays)
+        with open(temporary, "wb") as f:
+            np.savez(f, **arrays)
+
     return atomically(path, fill)

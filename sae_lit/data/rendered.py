@@ -10,7 +10,7 @@ __all__ = ['read_table', 'grid_order', 'PictureFiles', 'Rendered', 'check_folder
 import hashlib
 import os
 from pathlib import Path
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from fastcore.basics import patch
@@ -28,13 +28,18 @@ def read_table(
     space: FactorSpace,  # the grid it should describe
 ) -> np.ndarray:  # `[N, F]`
     "A table of factor values, a row for each point of the grid; ValueError if the file is not one."
-    try: table = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error: raise ValueError(f"{path} is not a plain .npy table ({error})") from error
+    try:
+        table = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is not a plain .npy table ({error})") from error
     wanted = (len(space), len(space.sizes))
-    if not isinstance(table, np.ndarray) or table.dtype.kind not in 'fiu' or table.shape != wanted:
-        raise ValueError(f"{path} is not a table of {wanted[0]:,} x {wanted[1]} numbers, but {getattr(table, 'dtype', type(table))} "
-                         f"{getattr(table, 'shape', '')}; for a grid other than {space.sizes} give grid=")
-    if not np.isfinite(table).all(): raise ValueError(f"{path} holds NaN or infinity in row {int(np.argmax(~np.isfinite(table).all(1)))}")
+    if not isinstance(table, np.ndarray) or table.dtype.kind not in "fiu" or table.shape != wanted:
+        raise ValueError(
+            f"{path} is not a table of {wanted[0]:,} x {wanted[1]} numbers, but {getattr(table, 'dtype', type(table))} "
+            f"{getattr(table, 'shape', '')}; for a grid other than {space.sizes} give grid="
+        )
+    if not np.isfinite(table).all():
+        raise ValueError(f"{path} holds NaN or infinity in row {int(np.argmax(~np.isfinite(table).all(1)))}")
     return table
 
 # %% ../../nbs/B3_rendered.ipynb #328580fa
@@ -47,17 +52,25 @@ def grid_order(
     classes = np.empty(table.shape, np.int64)
     for j, (name, size) in enumerate(zip(space.names, space.sizes)):
         values, classes[:, j] = np.unique(table[:, j], return_inverse=True)
-        if len(values) != size: raise ValueError(f"{path}: column {j}, {name}, has {len(values)} different values, expected {size}")
+        if len(values) != size:
+            raise ValueError(
+                f"{path}: column {j}, {name}, has {len(values)} different values, expected {size}"
+            )
     point = space.to_index(classes).numpy()
-    order = np.argsort(point, kind='stable')
+    order = np.argsort(point, kind="stable")
     twice = np.flatnonzero(np.diff(point[order]) == 0)
-    if len(twice): raise ValueError(f"{path}: rows {order[twice[0]]} and {order[twice[0] + 1]} describe the same point of the grid")
+    if len(twice):
+        raise ValueError(
+            f"{path}: rows {order[twice[0]]} and {order[twice[0] + 1]} describe the same point of the grid"
+        )
     return order
 
 # %% ../../nbs/B3_rendered.ipynb #dc16a8f5
 class PictureFiles(BytePictures):
     "128 x 128 pictures that lie one by one, decoded once or when asked for. Subclasses implement `_picture(row)`, and `_complete()`: raise if one is missing."
-    def __init__(self,
+
+    def __init__(
+        self,
         name: str,  # name for tables and file names
         resolution: int,  # pixels a side, at most 128
         size: int,  # how many pictures
@@ -65,57 +78,71 @@ class PictureFiles(BytePictures):
     ):
         super().__init__(name, (3, resolution, resolution), size, factor_space)
 
-    def _inputs(self) -> str: return ''
+    def _inputs(self) -> str:
+        return ""
 
     def _keep(self, source: Path, in_memory: bool, unpack: bool, name: str) -> None:
         "Choose where the bytes are: in memory, in the cache folder as `name`, or in the pictures themselves."
         shape = (self.storage_size, *self.image_shape[1:], 3)
-        if in_memory: self.data = self._load()
-        elif unpack and source.exists(): self.raw = unpacked(source, shape, self._blocks, name, self._inputs())
-        else: self._complete(); self.raw = self._decode
+        if in_memory:
+            self.data = self._load()
+        elif unpack and source.exists():
+            self.raw = unpacked(source, shape, self._blocks, name, self._inputs())
+        else:
+            self._complete()
+            self.raw = self._decode
 
 # %% ../../nbs/B3_rendered.ipynb #40adc953
 @patch
 def _decode(self: PictureFiles, rows: np.ndarray) -> np.ndarray:  # uint8 `[N, H, W, 3]`
     "Pictures by row, resized."
     out = np.empty((len(rows), *self.image_shape[1:], 3), np.uint8)
-    for i, row in enumerate(rows.tolist()): out[i] = self._picture(row).resize(self.image_shape[1:], Image.Resampling.BICUBIC)
+    for i, row in enumerate(rows.tolist()):
+        out[i] = self._picture(row).resize(self.image_shape[1:], Image.Resampling.BICUBIC)
     return out
+
 
 @patch
 def _blocks(self: PictureFiles) -> Iterator[np.ndarray]:
     "All pictures in blocks."
     self._complete()
-    for i in range(0, self.storage_size, 256): yield self._decode(np.arange(i, min(i + 256, self.storage_size)))
+    for i in range(0, self.storage_size, 256):
+        yield self._decode(np.arange(i, min(i + 256, self.storage_size)))
 
 # %% ../../nbs/B3_rendered.ipynb #8832bee2
 class Rendered(PictureFiles):
     "A published folder of renderings, 128 x 128, and its table of factor values: see `Isaac3D` and `Falcor3D`. Rows are in the grid's order."
-    page = 'https://github.com/NVlabs/High-res-disentanglement-datasets'
+
+    page = "https://github.com/NVlabs/High-res-disentanglement-datasets"
 
     @checked(resolution=whole(1, 128))
-    def __init__(self,
+    def __init__(
+        self,
         root: str | Path | None = None,  # the data set's folder or the one around it; None: $SAE_LIT_DATA
         resolution: int = 64,  # pixels a side, at most 128; Tripod uses 64
         in_memory: bool = False,  # decode all now and hold them in memory as bytes
         unpack: bool = True,  # decode all once, into the cache folder
-        grid: Sequence[int] | None = None,  # number of values of each factor, for a folder that is not the published one
+        grid: Sequence[int]
+        | None = None,  # number of values of each factor, for a folder that is not the published one
     ):
         inside = root is not None and Path(root).name == self.folder
-        path = locate(root, self.table if inside else f'{self.folder}/{self.table}', self.page)
+        path = locate(root, self.table if inside else f"{self.folder}/{self.table}", self.page)
         space = FactorSpace(self.factor_names, self.grid if grid is None else grid)
         super().__init__(self.title, resolution, len(space), space)
-        self.pictures, self.numbers = path.parent / 'images', grid_order(read_table(path, space), space, path)
+        self.pictures, self.numbers = path.parent / "images", grid_order(read_table(path, space), space, path)
         self._keep(self.pictures, in_memory, unpack, self.folder)
 
 # %% ../../nbs/B3_rendered.ipynb #26596268
 @patch
 def _picture(self: Rendered, row: int) -> Image.Image:
     "The picture of a row; ValueError naming the file if it cannot be read or has another size."
-    path = self.pictures / f'{self.numbers[row]:06}.png'
+    path = self.pictures / f"{self.numbers[row]:06}.png"
     picture = read_picture(path)
-    if picture.size == (128, 128): return picture
-    raise ValueError(f"{path} has {picture.width} x {picture.height} pixels, expected 128 x 128: take the release called {self.folder}")
+    if picture.size == (128, 128):
+        return picture
+    raise ValueError(
+        f"{path} has {picture.width} x {picture.height} pixels, expected 128 x 128: take the release called {self.folder}"
+    )
 
 # %% ../../nbs/B3_rendered.ipynb #b4d1dd79
 def check_folder(
@@ -126,37 +153,67 @@ def check_folder(
     "FileNotFoundError naming the first picture that is missing, ValueError if there are more than there should be."
     there = {e.name for e in os.scandir(folder)} if folder.is_dir() else set()
     missing = [name for name in names if name not in there]
-    if missing: raise FileNotFoundError(f"{folder} lacks {len(missing):,} of {len(names):,} pictures, the first is {missing[0]}: "
-                                        f"unpack the archive again, or download it from {page}")
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} lacks {len(missing):,} of {len(names):,} pictures, the first is {missing[0]}: "
+            f"unpack the archive again, or download it from {page}"
+        )
     count = sum(name.endswith(names[0][-4:]) for name in there)
-    if count > len(names): raise ValueError(f"{folder} holds {count:,} pictures, but its table describes {len(names):,}")
+    if count > len(names):
+        raise ValueError(f"{folder} holds {count:,} pictures, but its table describes {len(names):,}")
+
 
 def folder_digest(
     folder: Path,  # of pictures
 ) -> str:
     "A digest of the names, sizes and times of a folder's files: another one, once a picture is replaced."
     known = hashlib.sha256()
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name): known.update(f'{entry.name} {entry.stat().st_size} {entry.stat().st_mtime_ns}\n'.encode())
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        known.update(f"{entry.name} {entry.stat().st_size} {entry.stat().st_mtime_ns}\n".encode())
     return known.hexdigest()
 
-@patch
-def _inputs(self: Rendered) -> str: return folder_digest(self.pictures) + hashlib.sha256(self.numbers.tobytes()).hexdigest()
 
 @patch
-def _complete(self: Rendered) -> None: check_folder(self.pictures, [f'{i:06}.png' for i in range(self.storage_size)], self.page)
+def _inputs(self: Rendered) -> str:
+    return folder_digest(self.pictures) + hashlib.sha256(self.numbers.tobytes()).hexdigest()
+
+
+@patch
+def _complete(self: Rendered) -> None:
+    check_folder(self.pictures, [f"{i:06}.png" for i in range(self.storage_size)], self.page)
 
 # %% ../../nbs/B3_rendered.ipynb #69768c1c
 class Isaac3D(Rendered):
     "Isaac3D, 737,280 pictures of a kitchen with a robot (Nie et al. 2020), in its 128 x 128 release."
-    title, folder, table = 'isaac3d', 'Isaac3D_down128', 'labels.npy'
-    factor_names = ['object shape', 'robot x', 'robot y', 'camera height', 'object scale', 'lighting intensity', 'lighting y',
-                    'object color', 'wall color']
+
+    title, folder, table = "isaac3d", "Isaac3D_down128", "labels.npy"
+    factor_names = [
+        "object shape",
+        "robot x",
+        "robot y",
+        "camera height",
+        "object scale",
+        "lighting intensity",
+        "lighting y",
+        "object color",
+        "wall color",
+    ]
     grid = (3, 8, 5, 4, 4, 4, 6, 4, 4)
+
 
 class Falcor3D(Rendered):
     "Falcor3D, 233,280 pictures of a living room (Nie et al. 2020), in its 128 x 128 release."
-    title, folder, table = 'falcor3d', 'Falcor3D_down128', 'train-rec.labels'
-    factor_names = ['lighting intensity', 'lighting x', 'lighting y', 'lighting z', 'camera x', 'camera y', 'camera z']
+
+    title, folder, table = "falcor3d", "Falcor3D_down128", "train-rec.labels"
+    factor_names = [
+        "lighting intensity",
+        "lighting x",
+        "lighting y",
+        "lighting z",
+        "camera x",
+        "camera y",
+        "camera z",
+    ]
     grid = (5, 6, 6, 6, 6, 6, 6)
 
 # %% ../../nbs/B3_rendered.ipynb #f19e53c6
@@ -169,11 +226,14 @@ def write_rendered(
     "A test folder in the published form of Isaac3D or Falcor3D: its pictures are barcodes, no renderings."
     space, folder = FactorSpace(kind.factor_names, grid), Path(root) / kind.folder
     classes = space.to_factors(slice(0, len(space))).numpy()
-    values = classes / np.maximum(np.array(space.sizes) - 1, 1)                        # "uniformly sampled in [0, 1]"
+    values = classes / np.maximum(np.array(space.sizes) - 1, 1)  # "uniformly sampled in [0, 1]"
+
     def save_table(temporary: Path) -> None:
-        with open(temporary, 'wb') as f: np.save(f, values.astype(np.float32))
+        with open(temporary, "wb") as f:
+            np.save(f, values.astype(np.float32))
+
     for i, row in enumerate(classes):
         picture = Image.fromarray(barcodes(row[None], space.sizes, 128, 128)[0])
-        atomically(folder / 'images' / f'{i:06}.png', lambda temporary: picture.save(temporary, 'PNG'))
+        atomically(folder / "images" / f"{i:06}.png", lambda temporary: picture.save(temporary, "PNG"))
     atomically(folder / kind.table, save_table)
     return folder

@@ -14,8 +14,10 @@ from .checks import checked, whole
 # %% ../../nbs/05_streams.ipynb #b389de2f
 class BatchStream:
     "Row numbers of a batch as a pure function of (seed, step, rank), without replacement within an epoch."
+
     @checked()
-    def __init__(self,
+    def __init__(
+        self,
         size: int,  # how many rows the data set has
         batch_size: int,  # global batch size, summed over all processes
         seed: int = 0,  # same seed, same order
@@ -23,10 +25,15 @@ class BatchStream:
         world: int = 1,  # how many processes share a batch
     ):
         if not 1 <= batch_size <= size:
-            raise ValueError(f"batch_size={batch_size}: expected 1 to {size}, the number of rows in the data; give a smaller batch_size")
+            raise ValueError(
+                f"batch_size={batch_size}: expected 1 to {size}, the number of rows in the data; give a smaller batch_size"
+            )
         if world < 1 or batch_size % world:
-            raise ValueError(f"batch_size={batch_size} cannot be shared evenly by world={world} processes: choose a multiple")
-        if not 0 <= rank < world: raise ValueError(f"rank={rank}: expected 0 to {world - 1}")
+            raise ValueError(
+                f"batch_size={batch_size} cannot be shared evenly by world={world} processes: choose a multiple"
+            )
+        if not 0 <= rank < world:
+            raise ValueError(f"rank={rank}: expected 0 to {world - 1}")
         self.size, self.batch_size, self.seed, self.rank, self.world = size, batch_size, seed, rank, world
         self.steps_per_epoch = size // batch_size
         self._epoch, self._order = None, None
@@ -48,11 +55,13 @@ def order(
 # %% ../../nbs/05_streams.ipynb #c7d9301b
 @patch
 @checked(step=whole(0))
-def batch(self: BatchStream,
+def batch(
+    self: BatchStream,
     step: int,  # 0, 1, 2, ...
 ) -> torch.Tensor:  # int64 `[batch_size / world]`
     "This process's rows of the given step; ValueError if the step is negative."
-    if step < 0: raise ValueError(f"step={step}: expected 0 or more")
+    if step < 0:
+        raise ValueError(f"step={step}: expected 0 or more")
     epoch, position = divmod(step, self.steps_per_epoch)
-    whole = self.order(epoch)[position * self.batch_size:(position + 1) * self.batch_size]
-    return whole[self.rank::self.world]
+    whole = self.order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+    return whole[self.rank :: self.world]

@@ -11,7 +11,7 @@ __all__ = ['SHAPES3D', 'SHAPES3D_VALUES', 'HUES', 'SKY', 'LAMP', 'DSPRITES', 'DS
 import colorsys
 import zipfile
 from pathlib import Path
-from typing import Callable
+from collections.abc import Callable
 
 import h5py
 import numpy as np
@@ -24,10 +24,16 @@ from .disk import atomically, cache_folder
 from .factors import FactorSpace, as_index
 
 # %% ../../nbs/03_twins.ipynb #63aaf3f6
-SHAPES3D = FactorSpace(['floor hue', 'wall hue', 'object hue', 'scale', 'shape', 'orientation'], [10, 10, 10, 8, 4, 15])
-SHAPES3D_VALUES = [np.arange(10) / 10] * 3 + [np.linspace(.75, 1.25, 8), np.arange(4.), np.linspace(-30, 30, 15)]
+SHAPES3D = FactorSpace(
+    ["floor hue", "wall hue", "object hue", "scale", "shape", "orientation"], [10, 10, 10, 8, 4, 15]
+)
+SHAPES3D_VALUES = [np.arange(10) / 10] * 3 + [
+    np.linspace(0.75, 1.25, 8),
+    np.arange(4.0),
+    np.linspace(-30, 30, 15),
+]
 HUES = np.array([colorsys.hsv_to_rgb(h, 1, 1) for h in np.arange(10) / 10])
-SKY = np.array([.80, .90, 1.])
+SKY = np.array([0.80, 0.90, 1.0])
 
 # %% ../../nbs/03_twins.ipynb #e97da3fa
 def hit_sphere(
@@ -44,11 +50,13 @@ def hit_sphere(
     return t, (oc + np.where(disc > 0, t, 0)[..., None] * d) / radius
 
 # %% ../../nbs/03_twins.ipynb #56034a6a
-def hit_tube(o: np.ndarray, d: np.ndarray, radius: float, bottom: float, top: float) -> tuple[np.ndarray, np.ndarray]:
+def hit_tube(
+    o: np.ndarray, d: np.ndarray, radius: float, bottom: float, top: float
+) -> tuple[np.ndarray, np.ndarray]:
     "First hit of rays on the side of an upright cylinder round the y axis, between two heights."
-    a = d[..., 0]**2 + d[..., 2]**2 + 1e-12
+    a = d[..., 0] ** 2 + d[..., 2] ** 2 + 1e-12
     b = o[..., 0] * d[..., 0] + o[..., 2] * d[..., 2]
-    disc = b * b - a * (o[..., 0]**2 + o[..., 2]**2 - radius**2)
+    disc = b * b - a * (o[..., 0] ** 2 + o[..., 2] ** 2 - radius**2)
     t = np.where(disc > 0, (-b - np.sqrt(np.maximum(disc, 0))) / a, np.inf)
     p = o + np.where(disc > 0, t, 0)[..., None] * d
     t = np.where((p[..., 1] >= bottom) & (p[..., 1] <= top), t, np.inf)
@@ -59,13 +67,15 @@ def hit_disc(o: np.ndarray, d: np.ndarray, radius: float, height: float) -> tupl
     "Hit of downward rays on a horizontal disc: a cylinder's lid."
     t = np.where(d[..., 1] < -1e-9, (height - o[..., 1]) / np.minimum(d[..., 1], -1e-9), np.inf)
     p = o + np.where(np.isfinite(t), t, 0)[..., None] * d
-    t = np.where(p[..., 0]**2 + p[..., 2]**2 <= radius**2, t, np.inf)
-    return t, np.broadcast_to(np.array([0., 1., 0.]), d.shape)
+    t = np.where(p[..., 0] ** 2 + p[..., 2] ** 2 <= radius**2, t, np.inf)
+    return t, np.broadcast_to(np.array([0.0, 1.0, 0.0]), d.shape)
 
 # %% ../../nbs/03_twins.ipynb #b87997bc
 def hit_box(
-    o: np.ndarray, d: np.ndarray,  # ray origins and directions `[..., 3]`
-    low: np.ndarray, high: np.ndarray,  # opposite corners `[3]`
+    o: np.ndarray,
+    d: np.ndarray,  # ray origins and directions `[..., 3]`
+    low: np.ndarray,
+    high: np.ndarray,  # opposite corners `[3]`
     inside: bool = False,  # True: seen from inside, as a room is
 ) -> tuple[np.ndarray, np.ndarray]:
     "First hit of rays on a box, or the far side of it (with inward normals) for `inside`."
@@ -81,17 +91,21 @@ def hit_box(
 def nearest(*hits: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     "The nearest of several hits, ray by ray."
     t, n = hits[0]
-    for t2, n2 in hits[1:]: t, n = np.minimum(t, t2), np.where((t2 < t)[..., None], n2, n)
+    for t2, n2 in hits[1:]:
+        t, n = np.minimum(t, t2), np.where((t2 < t)[..., None], n2, n)
     return t, n
 
 # %% ../../nbs/03_twins.ipynb #e0b44031
 def hit_object(o: np.ndarray, d: np.ndarray, shape: int, s: float) -> tuple[np.ndarray, np.ndarray]:
     "First hit on the object: 0 cube, 1 cylinder, 2 sphere, 3 capsule, of scale `s`."
-    up = lambda y: np.array([0., y, 0.])
-    if shape == 0: return hit_box(o, d, np.array([-.56, 0, -.56]) * s, np.array([.56, 1.12, .56]) * s)
-    if shape == 1: return nearest(hit_tube(o, d, .58 * s, 0, 1.2 * s), hit_disc(o, d, .58 * s, 1.2 * s))
-    if shape == 2: return hit_sphere(o, d, up(.68 * s), .68 * s)
-    r, h = .44 * s, 1.62 * s
+    up = lambda y: np.array([0.0, y, 0.0])
+    if shape == 0:
+        return hit_box(o, d, np.array([-0.56, 0, -0.56]) * s, np.array([0.56, 1.12, 0.56]) * s)
+    if shape == 1:
+        return nearest(hit_tube(o, d, 0.58 * s, 0, 1.2 * s), hit_disc(o, d, 0.58 * s, 1.2 * s))
+    if shape == 2:
+        return hit_sphere(o, d, up(0.68 * s), 0.68 * s)
+    r, h = 0.44 * s, 1.62 * s
     return nearest(hit_tube(o, d, r, r, h - r), hit_sphere(o, d, up(r), r), hit_sphere(o, d, up(h - r), r))
 
 # %% ../../nbs/03_twins.ipynb #1ec87dbd
@@ -101,16 +115,18 @@ def camera_rays(
 ) -> tuple[np.ndarray, np.ndarray]:  # origin `[3]`, unit directions `[n, n, 3]`, first row on top
     "The rays of one picture."
     a = np.deg2rad(degrees)
-    eye, target = np.array([4.6 * np.sin(a), 2.1, 4.6 * np.cos(a)]), np.array([0., .80, 0.])
+    eye, target = np.array([4.6 * np.sin(a), 2.1, 4.6 * np.cos(a)]), np.array([0.0, 0.80, 0.0])
     forward = (target - eye) / np.linalg.norm(target - eye)
-    right = np.cross(forward, [0., 1., 0.]); right /= np.linalg.norm(right)
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
     up = np.cross(right, forward)
-    grid = (np.arange(n) + .5) / n * 2 - 1
-    d = forward + .40 * (grid[None, :, None] * right - grid[:, None, None] * up)
+    grid = (np.arange(n) + 0.5) / n * 2 - 1
+    d = forward + 0.40 * (grid[None, :, None] * right - grid[:, None, None] * up)
     return eye, d / np.linalg.norm(d, axis=-1, keepdims=True)
 
 # %% ../../nbs/03_twins.ipynb #ef805261
 LAMP = np.array([-1.9, 3.6, 2.6])
+
 
 def diffuse(
     p: np.ndarray,  # surface points `[..., 3]`
@@ -119,35 +135,46 @@ def diffuse(
     "Ambient and diffuse light of one lamp with a mild falloff."
     to = LAMP - p
     r = np.linalg.norm(to, axis=-1)
-    return (.42 + .58 * np.maximum((to * n).sum(-1) / r, 0)) / (1 + .004 * r**2)
+    return (0.42 + 0.58 * np.maximum((to * n).sum(-1) / r, 0)) / (1 + 0.004 * r**2)
 
 # %% ../../nbs/03_twins.ipynb #1af50af0
 def shadow(p: np.ndarray, shape: int, s: float) -> np.ndarray:
     "How much of the light on the floor points `p` is left, in [0, 1]."
-    x, z = p[..., 0] - .10 * s, p[..., 2] + .12 * s
-    if shape == 0: away = np.hypot(np.maximum(np.abs(x) - .56 * s, 0), np.maximum(np.abs(z) - .56 * s, 0))
-    else: away = np.maximum(np.hypot(x, z) - (.58, .30, .36)[shape - 1] * s, 0)
-    return 1 - .55 * np.exp(-(away / (.30 * s))**2)
+    x, z = p[..., 0] - 0.10 * s, p[..., 2] + 0.12 * s
+    if shape == 0:
+        away = np.hypot(np.maximum(np.abs(x) - 0.56 * s, 0), np.maximum(np.abs(z) - 0.56 * s, 0))
+    else:
+        away = np.maximum(np.hypot(x, z) - (0.58, 0.30, 0.36)[shape - 1] * s, 0)
+    return 1 - 0.55 * np.exp(-((away / (0.30 * s)) ** 2))
 
 # %% ../../nbs/03_twins.ipynb #442db63a
 def shade(
-    scale: float, shape: int, degrees: float,  # the geometry
+    scale: float,
+    shape: int,
+    degrees: float,  # the geometry
     resolution: int = 64,  # pixels a side
     rays: int = 3,  # rays a pixel in each direction
 ) -> np.ndarray:  # `[4, resolution, resolution]` in [0, 1]: floor, walls, object, sky
     "The four shadings of one geometry."
     o, d = camera_rays(degrees, resolution * rays)
-    t, n = hit_box(o, d, np.array([-3., 0., -3.]), np.array([3., 9., 3.]), inside=True)
+    t, n = hit_box(o, d, np.array([-3.0, 0.0, -3.0]), np.array([3.0, 9.0, 3.0]), inside=True)
     p = o + t[..., None] * d
-    floor, sky = n[..., 1] > .5, p[..., 1] > 2.25
+    floor, sky = n[..., 1] > 0.5, p[..., 1] > 2.25
     to, no = hit_object(o, d, shape, scale)
     front = np.isfinite(to)
     po = o + np.where(front, to, 0)[..., None] * d
-    half = LAMP - po; half = half / np.linalg.norm(half, axis=-1, keepdims=True) - d
-    shine = .45 * np.maximum((no * half).sum(-1) / np.linalg.norm(half, axis=-1), 0)**40
+    half = LAMP - po
+    half = half / np.linalg.norm(half, axis=-1, keepdims=True) - d
+    shine = 0.45 * np.maximum((no * half).sum(-1) / np.linalg.norm(half, axis=-1), 0) ** 40
     room, lit = diffuse(p, n), diffuse(po, no)
-    layers = np.stack([room * shadow(p, shape, scale) * (floor & ~front), room * ~(floor | sky | front),
-                       lit * (1 - shine) * front, np.where(front, shine, sky)])
+    layers = np.stack(
+        [
+            room * shadow(p, shape, scale) * (floor & ~front),
+            room * ~(floor | sky | front),
+            lit * (1 - shine) * front,
+            np.where(front, shine, sky),
+        ]
+    )
     return layers.reshape(4, resolution, rays, resolution, rays).mean((2, 4))
 
 # %% ../../nbs/03_twins.ipynb #f23bdad6
@@ -157,16 +184,23 @@ def cached(
     shape: tuple[int, ...],  # what it must look like
 ) -> np.ndarray:
     "The array from the cache, or made now and, if the folder is writable, cached."
-    path = cache_folder() / f'{name}.npy'
+    path = cache_folder() / f"{name}.npy"
     try:
         array = np.load(path, allow_pickle=False)
-        if array.shape == shape: return array
-    except (OSError, ValueError, EOFError): pass                # not there, or cut short: make it again
+        if array.shape == shape:
+            return array
+    except (OSError, ValueError, EOFError):
+        pass  # not there, or cut short: make it again
     array = make()
+
     def fill(temporary: Path) -> None:
-        with open(temporary, 'wb') as f: np.save(f, array)
-    try: atomically(path, fill)
-    except OSError: pass                                        # no cache, no harm
+        with open(temporary, "wb") as f:
+            np.save(f, array)
+
+    try:
+        atomically(path, fill)
+    except OSError:
+        pass  # no cache, no harm
     return array
 
 # %% ../../nbs/03_twins.ipynb #389b0de7
@@ -180,20 +214,26 @@ def _shadings(resolution: int) -> np.ndarray:
 # %% ../../nbs/03_twins.ipynb #500f0ac4
 class Shapes3DTwin(ImageDataset):
     "3D-Shapes' 480,000 pictures, made on the fly: shading x colour, summed over four layers."
+
     resident = True
 
     @checked(resolution=whole(8))
-    def __init__(self,
+    def __init__(
+        self,
         resolution: int = 64,  # pixels a side, at least 8
     ):
-        if resolution < 8: raise ValueError(f"resolution={resolution}: expected 8 or more")
-        super().__init__('shapes3d-twin', (3, resolution, resolution), len(SHAPES3D), SHAPES3D)
+        if resolution < 8:
+            raise ValueError(f"resolution={resolution}: expected 8 or more")
+        super().__init__("shapes3d-twin", (3, resolution, resolution), len(SHAPES3D), SHAPES3D)
         shape = (480, 4, resolution, resolution)
-        self.shadings = torch.from_numpy(cached(f'shapes3d-twin-{resolution}-v1', lambda: _shadings(resolution), shape))
+        self.shadings = torch.from_numpy(
+            cached(f"shapes3d-twin-{resolution}-v1", lambda: _shadings(resolution), shape)
+        )
         # hues 0-9, then the sky; divided by 255 here, so that the shadings can stay bytes
         self.colours = torch.tensor(np.vstack([HUES, SKY]) / 255, dtype=torch.float32)
 
-    def render(self,
+    def render(
+        self,
         factors: torch.Tensor,  # int64 classes `[N, 6]`
     ) -> torch.Tensor:  # float32 `[N, 3, H, W]` in [0, 1]
         "The pictures of these factors."
@@ -203,12 +243,14 @@ class Shapes3DTwin(ImageDataset):
         colour = self.colours[torch.cat([factors[:, :3], sky], 1)].transpose(1, 2)
         return torch.bmm(colour, shading).clamp_(max=1).unflatten(2, self.image_shape[1:])
 
-    def _read(self, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.digits(rows))
+    def _read(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.render(self.factor_space.digits(rows))
 
 # %% ../../nbs/03_twins.ipynb #ef6ab235
 @patch
 @checked(batch=whole(1))
-def uint8(self: Shapes3DTwin,
+def uint8(
+    self: Shapes3DTwin,
     index: int | slice | list | np.ndarray | torch.Tensor,  # which pictures
     batch: int = 256,  # pictures rendered at a time
 ) -> np.ndarray:  # uint8 `[N, H, W, 3]`, channels last as in the published file
@@ -216,50 +258,74 @@ def uint8(self: Shapes3DTwin,
     rows = as_index(index, len(self))
     out = np.empty((len(rows), *self.image_shape[1:], 3), np.uint8)
     for i in range(0, len(rows), batch):
-        pictures = self.images(rows[i:i + batch]).mul(255).round().to(torch.uint8)
-        out[i:i + batch] = pictures.permute(0, 2, 3, 1).cpu().numpy()
+        pictures = self.images(rows[i : i + batch]).mul(255).round().to(torch.uint8)
+        out[i : i + batch] = pictures.permute(0, 2, 3, 1).cpu().numpy()
     return out
 
 # %% ../../nbs/03_twins.ipynb #088d3085
 @patch
 @checked(count=whole(1))
-def write(self: Shapes3DTwin,
+def write(
+    self: Shapes3DTwin,
     path: str | Path,  # the file, by custom `3dshapes.h5`
     count: int | None = None,  # write only the first `count` pictures
     chunks: tuple[int, int, int, int] | bool = True,  # HDF5 chunk shape; True leaves it to h5py
 ) -> Path:  # the file
     "Write the pictures in 3D-Shapes' published HDF5 form, in blocks, atomically."
     count = len(self) if count is None else count
-    if not 1 <= count <= len(self): raise ValueError(f"count={count}: expected 1 to {len(self)}")
-    if not isinstance(chunks, (bool, np.bool_)): chunks = tuple(each(whole(1))('chunks', chunks))
+    if not 1 <= count <= len(self):
+        raise ValueError(f"count={count}: expected 1 to {len(self)}")
+    if not isinstance(chunks, (bool, np.bool_)):
+        chunks = tuple(each(whole(1))("chunks", chunks))
     factors = self.factors(slice(0, count)).cpu().numpy()
     labels = np.stack([SHAPES3D_VALUES[j][factors[:, j]] for j in range(6)], 1)
+
     def fill(temporary: Path) -> None:
-        with h5py.File(temporary, 'w') as f:
-            f.create_dataset('labels', data=labels)
+        with h5py.File(temporary, "w") as f:
+            f.create_dataset("labels", data=labels)
             shape = (count, *self.image_shape[1:], 3)
-            images = f.create_dataset('images', shape, np.uint8, chunks=chunks if isinstance(chunks, tuple) else True, compression='gzip')
-            block = min(images.chunks[0], count)                 # whole chunks, so that each is compressed once
-            for i in range(0, count, block): images[i:i + block] = self.uint8(range(i, min(i + block, count)))
+            images = f.create_dataset(
+                "images",
+                shape,
+                np.uint8,
+                chunks=chunks if isinstance(chunks, tuple) else True,
+                compression="gzip",
+            )
+            block = min(images.chunks[0], count)  # whole chunks, so that each is compressed once
+            for i in range(0, count, block):
+                images[i : i + block] = self.uint8(range(i, min(i + block, count)))
+
     return atomically(path, fill)
 
 # %% ../../nbs/03_twins.ipynb #039617a1
-DSPRITES = FactorSpace(['shape', 'scale', 'orientation', 'position x', 'position y'], [3, 6, 40, 32, 32])
-DSPRITES_VALUES = [np.arange(1., 4), np.linspace(.5, 1, 6), np.linspace(0, 2 * np.pi, 40), np.linspace(0, 1, 32), np.linspace(0, 1, 32)]
+DSPRITES = FactorSpace(["shape", "scale", "orientation", "position x", "position y"], [3, 6, 40, 32, 32])
+DSPRITES_VALUES = [
+    np.arange(1.0, 4),
+    np.linspace(0.5, 1, 6),
+    np.linspace(0, 2 * np.pi, 40),
+    np.linspace(0, 1, 32),
+    np.linspace(0, 1, 32),
+]
+
 
 def sprite(
     shape: int,  # 0 square, 1 ellipse, 2 heart
-    scale: float, angle: float,  # size, and rotation in radians
-    size: int = 33, rays: int = 5,  # pixels a side, samples a pixel in each direction
+    scale: float,
+    angle: float,  # size, and rotation in radians
+    size: int = 33,
+    rays: int = 5,  # pixels a side, samples a pixel in each direction
 ) -> np.ndarray:  # uint8 `[size, size]`, 0 or 1
     "One sprite: a pixel is white if more than half of it is covered."
-    at = ((np.arange(size * rays) + .5) / rays - size / 2) / (11 * scale)
+    at = ((np.arange(size * rays) + 0.5) / rays - size / 2) / (11 * scale)
     x, y = np.meshgrid(at, -at)
     x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    if shape == 0: inside = np.maximum(np.abs(x), np.abs(y)) < .88
-    elif shape == 1: inside = (x / 1.3)**2 + (y / .75)**2 < 1
-    else: inside = (x**2 + (y + .05)**2 - 1)**3 < x**2 * (y + .05)**3
-    return (inside.reshape(size, rays, size, rays).mean((1, 3)) > .5).astype(np.uint8)
+    if shape == 0:
+        inside = np.maximum(np.abs(x), np.abs(y)) < 0.88
+    elif shape == 1:
+        inside = (x / 1.3) ** 2 + (y / 0.75) ** 2 < 1
+    else:
+        inside = (x**2 + (y + 0.05) ** 2 - 1) ** 3 < x**2 * (y + 0.05) ** 3
+    return (inside.reshape(size, rays, size, rays).mean((1, 3)) > 0.5).astype(np.uint8)
 
 # %% ../../nbs/03_twins.ipynb #052d89c7
 def _canvases() -> np.ndarray:
@@ -270,60 +336,87 @@ def _canvases() -> np.ndarray:
 # %% ../../nbs/03_twins.ipynb #8e8b6bcd
 class DSpritesTwin(ImageDataset):
     "dSprites' 737,280 pictures, made on the fly: 720 sprites seen through 32 x 32 windows."
+
     resident = True
 
     @checked(resolution=whole(8))
-    def __init__(self,
+    def __init__(
+        self,
         resolution: int = 64,  # pixels a side, at least 8; binary at 64, area averages of that elsewhere
     ):
-        if resolution < 8: raise ValueError(f"resolution={resolution}: expected 8 or more")
-        super().__init__('dsprites-twin', (1, resolution, resolution), len(DSPRITES), DSPRITES)
-        self.canvases = torch.from_numpy(cached('dsprites-twin-v1', _canvases, (720, 95, 95)))
+        if resolution < 8:
+            raise ValueError(f"resolution={resolution}: expected 8 or more")
+        super().__init__("dsprites-twin", (1, resolution, resolution), len(DSPRITES), DSPRITES)
+        self.canvases = torch.from_numpy(cached("dsprites-twin-v1", _canvases, (720, 95, 95)))
 
-    def render(self,
+    def render(
+        self,
         factors: torch.Tensor,  # int64 classes `[N, 5]`
     ) -> torch.Tensor:  # float32 `[N, 1, H, W]` in [0, 1]
         "The pictures of these factors."
         shape, scale, angle, x, y = factors.to(self.device).unbind(1)
-        windows = self.canvases.unfold(1, 64, 1).unfold(2, 64, 1)       # [720, 32, 32, 64, 64], a view
+        windows = self.canvases.unfold(1, 64, 1).unfold(2, 64, 1)  # [720, 32, 32, 64, 64], a view
         picture = windows[(shape * 6 + scale) * 40 + angle, 31 - y, 31 - x][:, None].float()
-        if self.image_shape[1] == 64: return picture
+        if self.image_shape[1] == 64:
+            return picture
         return torch.nn.functional.adaptive_avg_pool2d(picture, self.image_shape[1])
 
-    def _read(self, rows: torch.Tensor) -> torch.Tensor: return self.render(self.factor_space.digits(rows))
+    def _read(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.render(self.factor_space.digits(rows))
 
 # %% ../../nbs/03_twins.ipynb #04375fc9
 def write_npz(
     path: str | Path,  # the file
-    arrays: dict[str, tuple[tuple[int, ...], type, Callable[[int, int], np.ndarray]]],  # name: (shape, dtype, rows from a to b)
+    arrays: dict[
+        str, tuple[tuple[int, ...], type, Callable[[int, int], np.ndarray]]
+    ],  # name: (shape, dtype, rows from a to b)
     block: int = 4096,  # rows at a time
 ) -> Path:  # the file
     "Write a compressed NPZ in blocks of rows, atomically."
+
     def fill(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
             for name, (shape, dtype, rows) in arrays.items():
-                with z.open(f'{name}.npy', 'w', force_zip64=True) as f:
-                    header = dict(descr=np.lib.format.dtype_to_descr(np.dtype(dtype)), fortran_order=False, shape=shape)
+                with z.open(f"{name}.npy", "w", force_zip64=True) as f:
+                    header = dict(
+                        descr=np.lib.format.dtype_to_descr(np.dtype(dtype)), fortran_order=False, shape=shape
+                    )
                     np.lib.format.write_array_header_1_0(f, header)
                     for i in range(0, shape[0], block):
-                        f.write(np.ascontiguousarray(rows(i, min(i + block, shape[0])), dtype=dtype).tobytes())
+                        f.write(
+                            np.ascontiguousarray(rows(i, min(i + block, shape[0])), dtype=dtype).tobytes()
+                        )
+
     return atomically(path, fill)
 
 # %% ../../nbs/03_twins.ipynb #9306b22e
 @patch
 @checked(count=whole(1))
-def write(self: DSpritesTwin,
+def write(
+    self: DSpritesTwin,
     path: str | Path,  # the file, by custom `dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz`
     count: int | None = None,  # write only the first `count` pictures
 ) -> Path:  # the file
     "Write the pictures in dSprites' published NPZ form, in blocks, atomically (without its pickled metadata)."
     count = len(self) if count is None else count
-    if not 1 <= count <= len(self): raise ValueError(f"count={count}: expected 1 to {len(self)}")
+    if not 1 <= count <= len(self):
+        raise ValueError(f"count={count}: expected 1 to {len(self)}")
+
     def classes(a: int, b: int) -> np.ndarray:
-        return np.pad(self.factors(slice(a, b)).cpu().numpy(), ((0, 0), (1, 0)))      # colour: one class
+        return np.pad(self.factors(slice(a, b)).cpu().numpy(), ((0, 0), (1, 0)))  # colour: one class
+
     def values(a: int, b: int) -> np.ndarray:
         f = self.factors(slice(a, b)).cpu().numpy()
         return np.stack([np.ones(b - a), *(DSPRITES_VALUES[j][f[:, j]] for j in range(5))], 1)
-    def images(a: int, b: int) -> np.ndarray: return self.images(slice(a, b))[:, 0].to(torch.uint8).cpu().numpy()
-    return write_npz(path, dict(imgs=((count, *self.image_shape[1:]), np.uint8, images),
-        latents_classes=((count, 6), np.int64, classes), latents_values=((count, 6), np.float64, values)))
+
+    def images(a: int, b: int) -> np.ndarray:
+        return self.images(slice(a, b))[:, 0].to(torch.uint8).cpu().numpy()
+
+    return write_npz(
+        path,
+        dict(
+            imgs=((count, *self.image_shape[1:]), np.uint8, images),
+            latents_classes=((count, 6), np.int64, classes),
+            latents_values=((count, 6), np.float64, values),
+        ),
+    )

@@ -6,8 +6,6 @@
 __all__ = ['DEPTH', 'RATES', 'gain', 'SortedCodes', 'node_columns', 'descend', 'grow', 'leaf_values', 'FastBoosting']
 
 # %% ../../nbs/C0_boosting.ipynb #72b66d9f
-from collections.abc import Callable
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,11 +14,11 @@ from torch import Tensor
 
 # %% ../../nbs/C0_boosting.ipynb #c41f495c
 def gain(
-    left: Tensor, # Sum of the residuals left of the cut
-    count: Tensor, # Number of samples there
-    total: Tensor, # Sum over the whole node
-    size: Tensor, # Number of samples in the node
-) -> Tensor: # How much the sum of squared deviations falls, >= 0
+    left: Tensor,  # Sum of the residuals left of the cut
+    count: Tensor,  # Number of samples there
+    total: Tensor,  # Sum over the whole node
+    size: Tensor,  # Number of samples in the node
+) -> Tensor:  # How much the sum of squared deviations falls, >= 0
     "What a regression tree gains by a cut."
     excess = torch.addcmul(left, count, total / size.clamp(min=1), value=-1)
     return excess.square_().mul_(size).div_((count * (size - count)).clamp_(min=1))
@@ -28,26 +26,34 @@ def gain(
 # %% ../../nbs/C0_boosting.ipynb #5d2a8c15
 class SortedCodes:
     "Each latent's samples in ascending order, and its cuts."
-    def __init__(self,
-        codes: Tensor, # No latent constant, float32 [D, N]
-        coarse: int, # Cuts a latent in the first search
-        window: int, # Samples in the second search, 2 to N
+
+    def __init__(
+        self,
+        codes: Tensor,  # No latent constant, float32 [D, N]
+        coarse: int,  # Cuts a latent in the first search
+        window: int,  # Samples in the second search, 2 to N
     ):
         values, order = codes.sort(1)
-        may_cut = F.pad(values[:, 1:] > values[:, :-1], (0, 1)) # behind this sample
-        self.values, self.order, self.may_cut = values.flatten(), order.flatten().int(), may_cut.flatten().float()
+        may_cut = F.pad(values[:, 1:] > values[:, :-1], (0, 1))  # behind this sample
+        self.values, self.order, self.may_cut = (
+            values.flatten(),
+            order.flatten().int(),
+            may_cut.flatten().float(),
+        )
         allowed = [row.nonzero()[:, 0] + 1 for row in may_cut]
         self.cuts = torch.stack([a[torch.linspace(0, len(a) - 1, coarse).round().long()] for a in allowed])
-        self.first = codes.shape[1] * torch.arange(len(codes))[:, None] # where each latent starts in the flat lists
+        self.first = (
+            codes.shape[1] * torch.arange(len(codes))[:, None]
+        )  # where each latent starts in the flat lists
         self.bags = torch.cat([self.first, self.first + self.cuts], 1).flatten().int()
         self.n, self.steps = codes.shape[1], torch.arange(window, dtype=torch.int32)
 
 # %% ../../nbs/C0_boosting.ipynb #fbe4ea8d
 def node_columns(
-    residual: Tensor, # [N, K]
-    node: Tensor, # In which node of each class's tree a sample is, uint8 [N, K]
-    nodes: int, # Nodes of this level
-) -> Tensor: # Residuals, and ones, within each node; [N, 2, nodes * K]
+    residual: Tensor,  # [N, K]
+    node: Tensor,  # In which node of each class's tree a sample is, uint8 [N, K]
+    nodes: int,  # Nodes of this level
+) -> Tensor:  # Residuals, and ones, within each node; [N, 2, nodes * K]
     "What is added up."
     columns = residual.new_empty(len(residual), 2, nodes, residual.shape[1])
     torch.eq(node[:, None], torch.arange(nodes, dtype=torch.uint8)[:, None], out=columns[:, 1])
@@ -56,12 +62,13 @@ def node_columns(
 
 # %% ../../nbs/C0_boosting.ipynb #01ad98e7
 @patch
-def coarse_search(self: SortedCodes,
-    columns: Tensor, # [N, 2, T]
-    total: Tensor, # Their sums, [2, T]
-) -> tuple[Tensor, Tensor]: # Samples left of the best coarse cut, [D, T]; sums there, [2, D, T]
+def coarse_search(
+    self: SortedCodes,
+    columns: Tensor,  # [N, 2, T]
+    total: Tensor,  # Their sums, [2, T]
+) -> tuple[Tensor, Tensor]:  # Samples left of the best coarse cut, [D, T]; sums there, [2, D, T]
     "The best of the coarse cuts of each latent in each node."
-    bags = F.embedding_bag(self.order, columns.flatten(1), self.bags, mode='sum')
+    bags = F.embedding_bag(self.order, columns.flatten(1), self.bags, mode="sum")
     left = bags.view(len(self.cuts), -1, *columns.shape[1:])[:, :-1].cumsum(1)
     best = gain(left[:, :, 0], left[:, :, 1], *total).argmax(1)
     at = best[:, None, None].expand(-1, -1, 2, -1)
@@ -69,12 +76,15 @@ def coarse_search(self: SortedCodes,
 
 # %% ../../nbs/C0_boosting.ipynb #4accb55e
 @patch
-def fine_search(self: SortedCodes,
-    columns: Tensor, # [N, 2, T]
-    total: Tensor, # Their sums, [2, T]
-    cut: Tensor, # Samples left of the coarse cut, [D, T]
-    left: Tensor, # Sums there, [2, D, T]
-) -> tuple[Tensor, Tensor]: # Gain of the best cut in the window; the last sample left of it, in the flat lists; [D, T]
+def fine_search(
+    self: SortedCodes,
+    columns: Tensor,  # [N, 2, T]
+    total: Tensor,  # Their sums, [2, T]
+    cut: Tensor,  # Samples left of the coarse cut, [D, T]
+    left: Tensor,  # Sums there, [2, D, T]
+) -> tuple[
+    Tensor, Tensor
+]:  # Gain of the best cut in the window; the last sample left of it, in the flat lists; [D, T]
     "The best cut of each latent in each node, near a coarse one."
     start = (cut - len(self.steps) // 2).clamp(0, self.n - len(self.steps))
     known, start = (cut - start - 1)[..., None], (start + self.first).int()
@@ -84,15 +94,20 @@ def fine_search(self: SortedCodes,
     for part in (0, 1):
         run = columns.flatten().index_select(0, at + part * nodes).view_as(place).cumsum(2)
         running.append(run.add_(left[part, ..., None] - run.gather(2, known)))
-    best = gain(*running, *total[:, :, None]).mul_(self.may_cut.index_select(0, place.flatten()).view_as(place)).max(2)
+    best = (
+        gain(*running, *total[:, :, None])
+        .mul_(self.may_cut.index_select(0, place.flatten()).view_as(place))
+        .max(2)
+    )
     return best.values, best.indices + start
 
 # %% ../../nbs/C0_boosting.ipynb #4fbb0073
 @patch
-def best_cuts(self: SortedCodes,
-    columns: Tensor, # [N, 2, T]
-    lot: torch.Generator, # Decides between equal gains
-) -> tuple[Tensor, Tensor, Tensor]: # Latent, threshold and gain of each node, [T]
+def best_cuts(
+    self: SortedCodes,
+    columns: Tensor,  # [N, 2, T]
+    lot: torch.Generator,  # Decides between equal gains
+) -> tuple[Tensor, Tensor, Tensor]:  # Latent, threshold and gain of each node, [T]
     "How to cut each node."
     total = columns.sum(0)
     gains, places = self.fine_search(columns, total, *self.coarse_search(columns, total))
@@ -100,29 +115,33 @@ def best_cuts(self: SortedCodes,
     gained, place = (x.gather(0, latent[None])[0] for x in (gains, places))
     low, high = self.values[place], self.values[(place + 1).clamp(max=len(self.values) - 1)]
     middle = (low + high) / 2
-    threshold = torch.where(middle < high, middle, low) # between neighbours in float32 there is no middle
+    threshold = torch.where(middle < high, middle, low)  # between neighbours in float32 there is no middle
     return latent, torch.where(gained > 0, threshold, torch.inf), gained
 
 # %% ../../nbs/C0_boosting.ipynb #6d8e2d92
-DEPTH = 3 # of every tree, as published
+DEPTH = 3  # of every tree, as published
+
 
 def descend(
-    node: Tensor, # Node of each sample in each class's tree, uint8 [K, N]
-    codes: Tensor, # [D, N]
-    latent: Tensor, # Which latent each node cuts, [nodes * K]
-    threshold: Tensor, # Above it: to the right, [nodes * K]
-) -> Tensor: # Node on the next level, uint8 [K, N]
+    node: Tensor,  # Node of each sample in each class's tree, uint8 [K, N]
+    codes: Tensor,  # [D, N]
+    latent: Tensor,  # Which latent each node cuts, [nodes * K]
+    threshold: Tensor,  # Above it: to the right, [nodes * K]
+) -> Tensor:  # Node on the next level, uint8 [K, N]
     "One level down."
     right = torch.stack([codes[d] > t for d, t in zip(latent.tolist(), threshold)]).view(-1, *node.shape)
     right &= node == torch.arange(len(right), dtype=torch.uint8)[:, None, None]
     return 2 * node + right.sum(0, dtype=torch.uint8)
 
+
 def grow(
     sorted_codes: SortedCodes,
-    codes: Tensor, # The same codes, [D, N]
-    residual: Tensor, # [K, N]
-    lot: torch.Generator, # Decides between equal gains
-) -> tuple[list, Tensor, Tensor]: # (latent, threshold) a level; leaf of each sample, uint8 [K, N]; gain of each latent, [D]
+    codes: Tensor,  # The same codes, [D, N]
+    residual: Tensor,  # [K, N]
+    lot: torch.Generator,  # Decides between equal gains
+) -> tuple[
+    list, Tensor, Tensor
+]:  # (latent, threshold) a level; leaf of each sample, uint8 [K, N]; gain of each latent, [D]
     "A regression tree for each class's residuals."
     node, levels, gained = torch.zeros(residual.shape, dtype=torch.uint8), [], codes.new_zeros(len(codes))
     rows = residual.T.contiguous()
@@ -135,59 +154,72 @@ def grow(
 
 # %% ../../nbs/C0_boosting.ipynb #566ada5b
 def leaf_values(
-    residual: Tensor, # [K, N]
-    probability: Tensor, # [K, N]
-    leaf: Tensor, # uint8 [K, N]
-) -> Tensor: # [K, leaves]
+    residual: Tensor,  # [K, N]
+    probability: Tensor,  # [K, N]
+    leaf: Tensor,  # uint8 [K, N]
+) -> Tensor:  # [K, leaves]
     "One Newton step in each leaf."
     leaves = 2**DEPTH
     place = (leaf.long() + leaves * torch.arange(len(leaf))[:, None]).flatten()
-    slope, curvature = (torch.bincount(place, v.flatten(), leaves * len(leaf)) for v in (residual, probability * (1 - probability)))
+    slope, curvature = (
+        torch.bincount(place, v.flatten(), leaves * len(leaf))
+        for v in (residual, probability * (1 - probability))
+    )
     return torch.where(curvature > 1e-30, slope / curvature, 0).clamp(-1e6, 1e6).view(len(leaf), leaves)
 
 # %% ../../nbs/C0_boosting.ipynb #be9d33fd
-RATES = (.1,) * 20 + (.2,) * 40
+RATES = (0.1,) * 20 + (0.2,) * 40
+
 
 class FastBoosting:
     "Gradient-boosted trees for the importance of latents, with the interface of a scikit-learn classifier."
-    def __init__(self,
-        seed: int = 0, # Decides between equal gains
-        rates: tuple[float, ...] = RATES, # Step lengths; (.1,) * 100 are the published ones
-        coarse: int = 32, # Cuts a latent in the first search
-        window: int | None = None, # Samples in the second one; None: a sixteenth of all, at least 512
+
+    def __init__(
+        self,
+        seed: int = 0,  # Decides between equal gains
+        rates: tuple[float, ...] = RATES,  # Step lengths; (.1,) * 100 are the published ones
+        coarse: int = 32,  # Cuts a latent in the first search
+        window: int | None = None,  # Samples in the second one; None: a sixteenth of all, at least 512
     ):
         self.seed, self.rates, self.coarse, self.window = seed, rates, coarse, window
 
-    def link(self,
-        raw: Tensor, # [K, N], or [1, N] where there are two classes
-    ) -> Tensor: # Probabilities
+    def link(
+        self,
+        raw: Tensor,  # [K, N], or [1, N] where there are two classes
+    ) -> Tensor:  # Probabilities
         "From scores to probabilities."
         return raw.softmax(0) if len(raw) > 1 else raw.sigmoid()
 
 # %% ../../nbs/C0_boosting.ipynb #820fbcf5
 @patch
-def fit(self: FastBoosting,
-    codes: np.ndarray, # [N, D]
-    classes: np.ndarray, # [N], at least two values
+def fit(
+    self: FastBoosting,
+    codes: np.ndarray,  # [N, D]
+    classes: np.ndarray,  # [N], at least two values
 ) -> FastBoosting:
     "Fit the trees. Afterwards `feature_importances_` holds the importances, [D]: adding up to one, or all 0 if no latent varies."
     self.classes_, target = np.unique(classes, return_inverse=True)
-    if len(self.classes_) < 2: raise ValueError(f"all {len(target)} samples have the class {self.classes_}; expected at least two classes")
+    if len(self.classes_) < 2:
+        raise ValueError(
+            f"all {len(target)} samples have the class {self.classes_}; expected at least two classes"
+        )
     every = torch.from_numpy(np.ascontiguousarray(codes.T, np.float32))
     self.varies = (every.amin(1) < every.amax(1)).nonzero()[:, 0]
     target = F.one_hot(torch.from_numpy(target)).T.float()
     prior, self.stages, gained = target.mean(1, keepdim=True), [], torch.zeros(len(every))
     self.start, target = (prior.log(), target) if len(target) > 2 else (prior[1:].logit(), target[1:])
-    if len(self.varies): gained[self.varies] = self.boost(every[self.varies], target)
+    if len(self.varies):
+        gained[self.varies] = self.boost(every[self.varies], target)
     self.feature_importances_ = (gained / gained.sum().clamp(min=1e-30)).double().numpy()
     return self
 
 # %% ../../nbs/C0_boosting.ipynb #ca56996a
 @patch
-def boost(self: FastBoosting,
-    codes: Tensor, # No latent constant, [D, N]
-    target: Tensor, # 1 in a sample's class, else 0; [K, N], or [1, N] where there are two classes
-) -> Tensor: # Weighted gain of each latent, [D]
+def boost(
+    self: FastBoosting,
+    codes: Tensor,  # No latent constant, [D, N]
+    target: Tensor,  # 1 in a sample's class, else 0; [K, N], or [1, N] where there are two classes
+) -> Tensor:  # Weighted gain of each latent, [D]
     "All stages."
     n, lot = codes.shape[1], torch.Generator().manual_seed(self.seed)
     sorted_codes = SortedCodes(codes, self.coarse, min(n, self.window or max(512, n // 16)))
@@ -203,14 +235,16 @@ def boost(self: FastBoosting,
 
 # %% ../../nbs/C0_boosting.ipynb #f4aa845a
 @patch
-def predict(self: FastBoosting,
-    codes: np.ndarray, # [M, D]
-) -> np.ndarray: # [M]
+def predict(
+    self: FastBoosting,
+    codes: np.ndarray,  # [M, D]
+) -> np.ndarray:  # [M]
     "The most likely class of each sample."
     codes = torch.from_numpy(np.ascontiguousarray(codes.T, np.float32))[self.varies]
     raw = self.start.repeat(1, codes.shape[1])
     for levels, values in self.stages:
         node = torch.zeros(raw.shape, dtype=torch.uint8)
-        for latent, threshold in levels: node = descend(node, codes, latent, threshold)
+        for latent, threshold in levels:
+            node = descend(node, codes, latent, threshold)
         raw = raw + values.gather(1, node.long())
     return self.classes_[raw.argmax(0) if len(raw) > 1 else (raw[0] > 0).long()]

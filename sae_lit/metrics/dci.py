@@ -22,64 +22,78 @@ from .information import as_arrays
 
 # %% ../../nbs/61_dci.ipynb #84dd20b8
 def concentration(
-    importance: np.ndarray, # Not negative, [D, F]
-    axis: int, # 1: each latent over the factors; 0: each factor over the latents
-) -> float: # 0: spread evenly, 1: all on one
+    importance: np.ndarray,  # Not negative, [D, F]
+    axis: int,  # 1: each latent over the factors; 0: each factor over the latents
+) -> float:  # 0: spread evenly, 1: all on one
     """One minus the entropy along `axis`, relative to its maximum, averaged with the shares of all importance.
 
     Along an axis of length one there is nothing to spread over: the score is 1 by convention. Without any importance it is 0."""
     total = importance.sum()
-    if total == 0: return 0.
-    if importance.shape[axis] == 1: return 1.
+    if total == 0:
+        return 0.0
+    if importance.shape[axis] == 1:
+        return 1.0
     shares = (importance + 1e-11) / (importance + 1e-11).sum(axis, keepdims=True)
     each = 1 + (shares * np.log(shares)).sum(axis) / np.log(importance.shape[axis])
     return float(each @ importance.sum(axis) / total)
 
-@checked(importance=shape('D', 'F'))
+
+@checked(importance=shape("D", "F"))
 def entropy_scores(
-    importance: np.ndarray, # Not negative, latents by factors [D, F]
-) -> tuple[float, float]: # Disentanglement, completeness; each 0 to 1
+    importance: np.ndarray,  # Not negative, latents by factors [D, F]
+) -> tuple[float, float]:  # Disentanglement, completeness; each 0 to 1
     "The two entropy scores of an importance matrix (Eastwood and Williams 2018, section 2)."
     importance = np.asarray(importance)
-    if importance.min() < 0: refuse('importance', importance, "numbers that are not negative")
+    if importance.min() < 0:
+        refuse("importance", importance, "numbers that are not negative")
     return concentration(importance, axis=1), concentration(importance, axis=0)
 
 # %% ../../nbs/61_dci.ipynb #3bde1a70
 MODELS: dict[str, Callable[[int], ClassifierMixin]] = {
-    'gbt': lambda seed: GradientBoostingClassifier(random_state=seed), # disentanglement_lib, metrics/dci.py
-    'forest': lambda seed: RandomForestClassifier(100, criterion='entropy', max_depth=10, random_state=seed), # Tripod
-    'forest-all': lambda seed: RandomForestClassifier(100, criterion='entropy', max_depth=10, max_features=None, random_state=seed),
-    'fast': lambda seed: FastBoosting(seed), # the published trees, all classes at once
+    "gbt": lambda seed: GradientBoostingClassifier(random_state=seed),  # disentanglement_lib, metrics/dci.py
+    "forest": lambda seed: RandomForestClassifier(
+        100, criterion="entropy", max_depth=10, random_state=seed
+    ),  # Tripod
+    "forest-all": lambda seed: RandomForestClassifier(
+        100, criterion="entropy", max_depth=10, max_features=None, random_state=seed
+    ),
+    "fast": lambda seed: FastBoosting(seed),  # the published trees, all classes at once
 }
 
+
 def fit_factor(
-    model: str, # A key of `MODELS`
-    seed: int, # Of the classifier
-    codes: np.ndarray, # [N, D]
-    classes: np.ndarray, # One factor, int64 [N], at least two values
-    test_codes: np.ndarray, # [M, D]
-    test_classes: np.ndarray, # [M]; classes never seen in training count as errors
-) -> tuple[np.ndarray, float]: # Importances that add up to one (or are all 0), [D], and test accuracy
+    model: str,  # A key of `MODELS`
+    seed: int,  # Of the classifier
+    codes: np.ndarray,  # [N, D]
+    classes: np.ndarray,  # One factor, int64 [N], at least two values
+    test_codes: np.ndarray,  # [M, D]
+    test_classes: np.ndarray,  # [M]; classes never seen in training count as errors
+) -> tuple[np.ndarray, float]:  # Importances that add up to one (or are all 0), [D], and test accuracy
     "Predict one factor from all latents."
     classifier = MODELS[model](seed).fit(codes, classes)
     return classifier.feature_importances_, float((classifier.predict(test_codes) == test_classes).mean())
 
 # %% ../../nbs/61_dci.ipynb #7ebf67a5
 def train_and_test(
-    samples: tuple[np.ndarray, np.ndarray], # Checked codes [N, D] and factors [N, F]
-    test: tuple | None, # Codes and factors to test on, or None
-    seed: int, # Of the held-out tenth
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]: # (codes, factors) to fit on, and to test on
+    samples: tuple[np.ndarray, np.ndarray],  # Checked codes [N, D] and factors [N, F]
+    test: tuple | None,  # Codes and factors to test on, or None
+    seed: int,  # Of the held-out tenth
+) -> tuple[
+    tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]
+]:  # (codes, factors) to fit on, and to test on
     "The samples and the given test, checked; or nine tenths of the samples and the rest."
     if test is not None:
-        if not isinstance(test, (tuple, list)) or len(test) != 2: refuse('test', test, "a pair (codes, factors)", "leave it out to hold out a random tenth")
+        if not isinstance(test, (tuple, list)) or len(test) != 2:
+            refuse("test", test, "a pair (codes, factors)", "leave it out to hold out a random tenth")
         test = as_arrays(*test)
         if any(a.shape[1] != b.shape[1] for a, b in zip(samples, test)):
             widths = [a.shape[1] for a in (*test, *samples)]
-            raise ValueError('test has {} latents and {} factors; expected {} and {}'.format(*widths))
+            raise ValueError("test has {} latents and {} factors; expected {} and {}".format(*widths))
         return samples, test
     if len(samples[0]) < 10:
-        raise ValueError(f"{len(samples[0])} samples are too few to hold a tenth of them out; pass test=(codes, factors)")
+        raise ValueError(
+            f"{len(samples[0])} samples are too few to hold a tenth of them out; pass test=(codes, factors)"
+        )
     order = np.random.default_rng(seed).permutation(len(samples[0]))
     cut = len(order) - len(order) // 10
     return tuple(a[order[:cut]] for a in samples), tuple(a[order[cut:]] for a in samples)
@@ -88,22 +102,24 @@ def train_and_test(
 @dataclass(frozen=True)
 class DCI:
     "What `dci` returns."
-    disentanglement: float # 0 to 1: does a latent serve one factor only?
-    completeness: float # 0 to 1: is a factor served by one latent only?
-    informativeness: float # Mean accuracy on the test samples
-    importance: np.ndarray # [D, F], columns add up to 1; 0 where the factor is constant
-    accuracy: np.ndarray # On the test samples, [F]; NaN where the factor is constant
-    model: str # Which classifier
+
+    disentanglement: float  # 0 to 1: does a latent serve one factor only?
+    completeness: float  # 0 to 1: is a factor served by one latent only?
+    informativeness: float  # Mean accuracy on the test samples
+    importance: np.ndarray  # [D, F], columns add up to 1; 0 where the factor is constant
+    accuracy: np.ndarray  # On the test samples, [F]; NaN where the factor is constant
+    model: str  # Which classifier
 
 # %% ../../nbs/61_dci.ipynb #b896dade
 @checked(model=one_of(MODELS))
 def dci(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor] | None = None, # Fresh (codes, factors); None: a random tenth is held out
-    seed: int = 0, # Of the classifiers and of the held-out tenth
-    model: str = 'gbt', # "gbt": disentanglement_lib's trees, minutes; "fast": the same within .01, seconds; "forest": Tripod's; "forest-all": ours, near "gbt"
-    n_jobs: int = 1, # Factors fitted at the same time
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor]
+    | None = None,  # Fresh (codes, factors); None: a random tenth is held out
+    seed: int = 0,  # Of the classifiers and of the held-out tenth
+    model: str = "gbt",  # "gbt": disentanglement_lib's trees, minutes; "fast": the same within .01, seconds; "forest": Tripod's; "forest-all": ours, near "gbt"
+    n_jobs: int = 1,  # Factors fitted at the same time
 ) -> DCI:
     """Disentanglement, completeness and informativeness (Eastwood and Williams 2018), as in disentanglement_lib's metrics/dci.py.
 
@@ -111,13 +127,25 @@ def dci(
     .46 ("forest"), .97 ("forest-all") or .98 ("gbt"). "fast" came within .006 of "gbt" on eight kinds of codes (see the notebook).
     Factors constant in the training samples are left out; a class missing there counts as an error in the test; one factor (or one latent)
     makes disentanglement (or completeness) 1 by convention. Raises ValueError if all factors are constant, and as `as_arrays` does."""
-    if model not in MODELS: raise ValueError(f"unknown model {model!r}; expected one of {sorted(MODELS)}")
+    if model not in MODELS:
+        raise ValueError(f"unknown model {model!r}; expected one of {sorted(MODELS)}")
     train, test = train_and_test(as_arrays(codes, factors), test, seed)
     varies = np.flatnonzero(train[1].min(0) < train[1].max(0))
-    if not len(varies): raise ValueError(f"all factors are constant in these {len(train[1])} samples; there is nothing to predict")
-    varies = sorted(varies, key=lambda f: -len(np.unique(train[1][:, f]))) # a factor costs as its classes: the longest first, so that cores end together
+    if not len(varies):
+        raise ValueError(
+            f"all factors are constant in these {len(train[1])} samples; there is nothing to predict"
+        )
+    varies = sorted(
+        varies, key=lambda f: -len(np.unique(train[1][:, f]))
+    )  # a factor costs as its classes: the longest first, so that cores end together
     columns = [(train[0], train[1][:, f], test[0], test[1][:, f]) for f in varies]
     fitted = Parallel(n_jobs)(delayed(fit_factor)(model, seed, *column) for column in columns)
-    importance, accuracy = np.zeros((train[0].shape[1], train[1].shape[1])), np.full(train[1].shape[1], np.nan)
-    for f, (column, right) in zip(varies, fitted): importance[:, f], accuracy[f] = column, right
-    return DCI(*entropy_scores(importance[:, varies]), float(np.nanmean(accuracy)), importance, accuracy, model)
+    importance, accuracy = (
+        np.zeros((train[0].shape[1], train[1].shape[1])),
+        np.full(train[1].shape[1], np.nan),
+    )
+    for f, (column, right) in zip(varies, fitted):
+        importance[:, f], accuracy[f] = column, right
+    return DCI(
+        *entropy_scores(importance[:, varies]), float(np.nanmean(accuracy)), importance, accuracy, model
+    )

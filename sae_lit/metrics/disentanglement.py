@@ -28,143 +28,188 @@ from .sap import sap
 @dataclass(frozen=True, repr=False)
 class Sampled:
     "What scores were measured on."
-    samples: int # Behind MIG, modularity and IRS
-    split: tuple[int, int] # Behind SAP, explicitness and DCI: samples to fit on, and fresh ones to test on
-    latents: int # D
-    dead: list[int] # Latents that are constant
-    factors: int # F
-    constant: list[int] # Factors that are constant, and left out
+
+    samples: int  # Behind MIG, modularity and IRS
+    split: tuple[int, int]  # Behind SAP, explicitness and DCI: samples to fit on, and fresh ones to test on
+    latents: int  # D
+    dead: list[int]  # Latents that are constant
+    factors: int  # F
+    constant: list[int]  # Factors that are constant, and left out
     seed: int
 
 # %% ../../nbs/67_disentanglement.ipynb #77b1381a
 @dataclass(frozen=True, repr=False)
 class Disentanglement(Sampled):
     "What `disentanglement` returns. Scores that were not asked for are None, and so are those that these samples have no answer to."
-    mig: float | None = None # 0 to 1
-    modularity: float | None = None # 0 to 1
-    sap: float | None = None # 0 to 1 - 1/K
-    irs: float | None = None # At most 1
-    explicitness: float | None = None # Area under the curve, .5 to 1
-    disentanglement: float | None = None # DCI, 0 to 1
-    completeness: float | None = None # DCI, 0 to 1
-    informativeness: float | None = None # DCI: accuracy on fresh samples
-    dci_model: str | None = None # Which importances
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict) # Of MIG and modularity, if asked for
-    confidence: float | None = None # Of the intervals
-    missing: dict[str, str] = field(default_factory=dict) # Scores that cannot be computed from these samples, and why
+
+    mig: float | None = None  # 0 to 1
+    modularity: float | None = None  # 0 to 1
+    sap: float | None = None  # 0 to 1 - 1/K
+    irs: float | None = None  # At most 1
+    explicitness: float | None = None  # Area under the curve, .5 to 1
+    disentanglement: float | None = None  # DCI, 0 to 1
+    completeness: float | None = None  # DCI, 0 to 1
+    informativeness: float | None = None  # DCI: accuracy on fresh samples
+    dci_model: str | None = None  # Which importances
+    intervals: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # Of MIG and modularity, if asked for
+    confidence: float | None = None  # Of the intervals
+    missing: dict[str, str] = field(
+        default_factory=dict
+    )  # Scores that cannot be computed from these samples, and why
 
 # %% ../../nbs/67_disentanglement.ipynb #e2a39c07
 @patch
-def table(self: Disentanglement) -> str: # Markdown
+def table(self: Disentanglement) -> str:  # Markdown
     "The scores in rows."
-    counted, fitted = f'{self.samples:,} samples', '{:,} samples, {:,} fresh ones'.format(*self.split)
-    where = dict(mig=counted, modularity=counted, sap=fitted, irs=counted, explicitness=fitted) | dict.fromkeys(
-        ('disentanglement', 'completeness', 'informativeness'), f'{fitted}, {self.dci_model}')
-    names = dict(mig='MIG', sap='SAP', irs='IRS') | {name: f'DCI {name}' for name in ('disentanglement', 'completeness', 'informativeness')}
-    line = '| {:<20} | {:>5} | {:<14} | {:<45} |'.format
-    rows = [line('score', 'value', f'{self.confidence:.0%} interval' if self.confidence else '', 'measured on'), line('-' * 20, '-' * 5, '-' * 14, '-' * 45)]
+    counted, fitted = f"{self.samples:,} samples", "{:,} samples, {:,} fresh ones".format(*self.split)
+    where = dict(
+        mig=counted, modularity=counted, sap=fitted, irs=counted, explicitness=fitted
+    ) | dict.fromkeys(("disentanglement", "completeness", "informativeness"), f"{fitted}, {self.dci_model}")
+    names = dict(mig="MIG", sap="SAP", irs="IRS") | {
+        name: f"DCI {name}" for name in ("disentanglement", "completeness", "informativeness")
+    }
+    line = "| {:<20} | {:>5} | {:<14} | {:<45} |".format
+    rows = [
+        line("score", "value", f"{self.confidence:.0%} interval" if self.confidence else "", "measured on"),
+        line("-" * 20, "-" * 5, "-" * 14, "-" * 45),
+    ]
     for name in where:
-        if (value := getattr(self, name)) is None: continue
-        low_high = '{:.3f} to {:.3f}'.format(*self.intervals[name]) if name in self.intervals else ''
-        rows.append(line(names.get(name, name), f'{value:.3f}', low_high, where[name]))
-    lost = [f'{what}: {which}' for what, which in {'dead latents': self.dead, 'constant factors': self.constant}.items() if which]
-    notes = ['; '.join(lost)] * bool(lost) + [f'no {name}: {reason}' for name, reason in self.missing.items()]
-    return '\n'.join(rows + [''] * bool(notes) + notes)
+        if (value := getattr(self, name)) is None:
+            continue
+        low_high = "{:.3f} to {:.3f}".format(*self.intervals[name]) if name in self.intervals else ""
+        rows.append(line(names.get(name, name), f"{value:.3f}", low_high, where[name]))
+    lost = [
+        f"{what}: {which}"
+        for what, which in {"dead latents": self.dead, "constant factors": self.constant}.items()
+        if which
+    ]
+    notes = ["; ".join(lost)] * bool(lost) + [f"no {name}: {reason}" for name, reason in self.missing.items()]
+    return "\n".join(rows + [""] * bool(notes) + notes)
 
 # %% ../../nbs/67_disentanglement.ipynb #2db129bb
 @patch
-def to_dict(self: Disentanglement) -> dict: # JSON-ready
+def to_dict(self: Disentanglement) -> dict:  # JSON-ready
     "The scores by name, with what they were measured on."
     return asdict(self)
 
-@patch
-def __repr__(self: Disentanglement) -> str: return self.table()
 
 @patch
-def _repr_markdown_(self: Disentanglement) -> str: return self.table()
+def __repr__(self: Disentanglement) -> str:
+    return self.table()
+
+
+@patch
+def _repr_markdown_(self: Disentanglement) -> str:
+    return self.table()
 
 # %% ../../nbs/67_disentanglement.ipynb #4c0279ad
-COUNTED: dict[str, Callable[[np.ndarray], float]] = {'mig': gap, 'modularity': modular} # scores of tables of counts
+COUNTED: dict[str, Callable[[np.ndarray], float]] = {
+    "mig": gap,
+    "modularity": modular,
+}  # scores of tables of counts
+
 
 def resampled(
-    binned: np.ndarray, # Bin numbers, int64 [N, D]
-    classes: np.ndarray, # Class numbers, int64 [N, F]
-    names: Sequence[str], # Keys of `COUNTED`
-    times: int, # Resamples
+    binned: np.ndarray,  # Bin numbers, int64 [N, D]
+    classes: np.ndarray,  # Class numbers, int64 [N, F]
+    names: Sequence[str],  # Keys of `COUNTED`
+    times: int,  # Resamples
     seed: int,
-) -> np.ndarray: # [times, number of names]
+) -> np.ndarray:  # [times, number of names]
     "Scores of samples drawn from the samples, with replacement."
     rng, n = np.random.default_rng(seed), len(binned)
-    draws = (joint_counts(binned[rows], classes[rows]) for rows in (rng.integers(0, n, n) for _ in range(times)))
+    draws = (
+        joint_counts(binned[rows], classes[rows]) for rows in (rng.integers(0, n, n) for _ in range(times))
+    )
     return np.array([[COUNTED[name](counts) for name in names] for counts in draws])
 
+
 def counted_scores(
-    codes: np.ndarray, # [N, D]
-    factors: np.ndarray, # Whole numbers, [N, F]
-    names: Sequence[str], # Keys of `COUNTED`
-    bootstrap: int, # Resamples; 0: no intervals
+    codes: np.ndarray,  # [N, D]
+    factors: np.ndarray,  # Whole numbers, [N, F]
+    names: Sequence[str],  # Keys of `COUNTED`
+    bootstrap: int,  # Resamples; 0: no intervals
     confidence: float,
     seed: int,
-) -> dict: # By name; with intervals also "NAME interval"
+) -> dict:  # By name; with intervals also "NAME interval"
     "Scores of tables of counts, and their intervals."
     binned, classes = numbered(codes, factors)
     counts = joint_counts(binned, classes)
     scores = {name: COUNTED[name](counts) for name in names}
-    if not bootstrap: return scores
+    if not bootstrap:
+        return scores
     draws = resampled(binned, classes, names, bootstrap, seed)
-    return scores | {f'{name} interval': interval(scores[name], d, confidence) for name, d in zip(names, draws.T)}
+    return scores | {
+        f"{name} interval": interval(scores[name], d, confidence) for name, d in zip(names, draws.T)
+    }
 
 # %% ../../nbs/67_disentanglement.ipynb #7f43777b
 def interval(
-    value: float, # The score, 0 to 1
-    draws: np.ndarray, # Scores of resamples, [times]
-    confidence: float = .95, # 0 to 1
-) -> tuple[float, float]: # Lower and upper end, 0 to 1
+    value: float,  # The score, 0 to 1
+    draws: np.ndarray,  # Scores of resamples, [times]
+    confidence: float = 0.95,  # 0 to 1
+) -> tuple[float, float]:  # Lower and upper end, 0 to 1
     "Quantiles of the draws, moved so that their mean is the score."
     low, high = np.quantile(draws - draws.mean(), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(max(value + low, 0)), float(min(value + high, 1))
 
 # %% ../../nbs/67_disentanglement.ipynb #36e14df0
-FITTED, METRICS = ('sap', 'explicitness', 'dci'), ('mig', 'modularity', 'sap', 'irs', 'explicitness', 'dci')
+FITTED, METRICS = ("sap", "explicitness", "dci"), ("mig", "modularity", "sap", "irs", "explicitness", "dci")
+
 
 def fitted_scores(
-    train: tuple[np.ndarray, np.ndarray], # Codes and factors to fit on
-    test: tuple[np.ndarray, np.ndarray], # To test on
-    metrics: Sequence[str], # Some of `FITTED`
-    dci_model: str, # Of `dci`
-    seed: int, # Of `dci`'s classifiers
-    n_jobs: int, # Factors that `dci` fits at the same time
-) -> dict: # By field of `Disentanglement`
+    train: tuple[np.ndarray, np.ndarray],  # Codes and factors to fit on
+    test: tuple[np.ndarray, np.ndarray],  # To test on
+    metrics: Sequence[str],  # Some of `FITTED`
+    dci_model: str,  # Of `dci`
+    seed: int,  # Of `dci`'s classifiers
+    n_jobs: int,  # Factors that `dci` fits at the same time
+) -> dict:  # By field of `Disentanglement`
     "Scores that fit classifiers."
-    scores = {name: score(*train, test) for name, score in {'sap': sap, 'explicitness': explicitness}.items() if name in metrics}
-    if 'dci' in metrics:
+    scores = {
+        name: score(*train, test)
+        for name, score in {"sap": sap, "explicitness": explicitness}.items()
+        if name in metrics
+    }
+    if "dci" in metrics:
         trees = dci(*train, test, seed, dci_model, n_jobs)
-        scores |= {name: getattr(trees, name) for name in ('disentanglement', 'completeness', 'informativeness')} | {'dci_model': dci_model}
+        scores |= {
+            name: getattr(trees, name) for name in ("disentanglement", "completeness", "informativeness")
+        } | {"dci_model": dci_model}
     return scores
 
+
 def computable(
-    scores: Mapping[str, Callable[[], dict]], # By what they are called, functions that give fields of `Disentanglement`
-) -> dict: # The fields of those that can be computed, and "missing": why the others cannot
+    scores: Mapping[
+        str, Callable[[], dict]
+    ],  # By what they are called, functions that give fields of `Disentanglement`
+) -> dict:  # The fields of those that can be computed, and "missing": why the others cannot
     "Scores one by one, so that one that these samples have no answer to does not stop the others."
     found, missing = {}, {}
     for name, score in scores.items():
-        try: found |= score()
-        except ValueError as error: missing[name] = str(error)
-    return found | {'missing': missing}
+        try:
+            found |= score()
+        except ValueError as error:
+            missing[name] = str(error)
+    return found | {"missing": missing}
 
 # %% ../../nbs/67_disentanglement.ipynb #90f887be
 @checked(dci_model=one_of(MODELS), bootstrap=whole(0), confidence=real(0, 1, "()"))
 def disentanglement(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor] | None = None, # Fresh (codes, factors); None: a random tenth is held out
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor]
+    | None = None,  # Fresh (codes, factors); None: a random tenth is held out
     *,
-    dci_model: str = 'forest-all', # Of `dci`; "gbt" is the published one, and takes minutes
-    seed: int = 0, # Of the held-out tenth, of `dci`'s classifiers, and of the bootstrap
-    bootstrap: int = 0, # Resamples for the intervals of MIG and modularity; 0: no intervals
-    confidence: float = .95, # Of the intervals
-    metrics: Sequence[str] | None = None, # Some of "mig", "modularity", "sap", "irs", "explicitness", "dci"; None: all
-    n_jobs: int = 1, # Factors that `dci` fits at the same time
+    dci_model: str = "forest-all",  # Of `dci`; "gbt" is the published one, and takes minutes
+    seed: int = 0,  # Of the held-out tenth, of `dci`'s classifiers, and of the bootstrap
+    bootstrap: int = 0,  # Resamples for the intervals of MIG and modularity; 0: no intervals
+    confidence: float = 0.95,  # Of the intervals
+    metrics: Sequence[str]
+    | None = None,  # Some of "mig", "modularity", "sap", "irs", "explicitness", "dci"; None: all
+    n_jobs: int = 1,  # Factors that `dci` fits at the same time
 ) -> Disentanglement:
     """All scores of codes whose factors are known, each by default as published; equal to what its own function gives.
 
@@ -172,12 +217,27 @@ def disentanglement(
     Raises ValueError for unknown metrics, `bootstrap` below 0 or `confidence` outside (0, 1),
     for fewer than ten samples without `test` (unless nothing is fitted), and as `as_arrays` does."""
     asked = METRICS if metrics is None else tuple(metrics)
-    if unknown := sorted({*asked} - {*METRICS}): raise ValueError(f"unknown metrics {unknown}; expected some of {list(METRICS)}")
+    if unknown := sorted({*asked} - {*METRICS}):
+        raise ValueError(f"unknown metrics {unknown}; expected some of {list(METRICS)}")
     codes, factors = as_arrays(codes, factors)
     train, fresh = train_and_test((codes, factors), test, seed) if {*asked} & {*FITTED} else ([[]], [[]])
-    of = {name: partial(counted_scores, codes, factors, [name], bootstrap, confidence, seed) for name in COUNTED}
-    of |= {'irs': lambda: {'irs': irs(codes, factors)}} | {name: partial(fitted_scores, train, fresh, [name], dci_model, seed, n_jobs) for name in FITTED}
+    of = {
+        name: partial(counted_scores, codes, factors, [name], bootstrap, confidence, seed) for name in COUNTED
+    }
+    of |= {"irs": lambda: {"irs": irs(codes, factors)}} | {
+        name: partial(fitted_scores, train, fresh, [name], dci_model, seed, n_jobs) for name in FITTED
+    }
     scores = computable({name: of[name] for name in METRICS if name in asked})
-    if bounds := {name: scores.pop(f'{name} interval') for name in COUNTED if f'{name} interval' in scores}: scores |= dict(intervals=bounds, confidence=confidence)
+    if bounds := {name: scores.pop(f"{name} interval") for name in COUNTED if f"{name} interval" in scores}:
+        scores |= dict(intervals=bounds, confidence=confidence)
     dead, constant = (np.flatnonzero(np.ptp(a, 0) == 0).tolist() for a in (codes, factors))
-    return Disentanglement(len(codes), (len(train[0]), len(fresh[0])), codes.shape[1], dead, factors.shape[1], constant, seed, **scores)
+    return Disentanglement(
+        len(codes),
+        (len(train[0]), len(fresh[0])),
+        codes.shape[1],
+        dead,
+        factors.shape[1],
+        constant,
+        seed,
+        **scores,
+    )

@@ -27,33 +27,38 @@ from ..objectives.reconstruction import bernoulli, entropy, mean_squared_error
 from ..models.codes import device_of, encode_at, evaluating
 
 # %% ../../nbs/68_evaluation.ipynb #6bead432
-@checked(index=shape('n', whole=True))
+@checked(index=shape("n", whole=True))
 def reconstruction_scores(
-    model: nn.Module, # With `encode` and `decode`
-    data: ImageDataset, # Pictures to reconstruct
-    index: Tensor, # Which ones, int64 [n]
-    batch_size: int = 256, # Pictures a batch
-) -> dict[str, float]: # "mse", mean over pixels; "bce" and "bce_above_entropy", nats a picture
+    model: nn.Module,  # With `encode` and `decode`
+    data: ImageDataset,  # Pictures to reconstruct
+    index: Tensor,  # Which ones, int64 [n]
+    batch_size: int = 256,  # Pictures a batch
+) -> dict[str, float]:  # "mse", mean over pixels; "bce" and "bce_above_entropy", nats a picture
     "How far pictures are from their reconstructions. Raises ValueError for reconstructions that are not finite."
     totals = torch.zeros(3, dtype=torch.float64)
     with evaluating(model):
         for part in index.split(batch_size):
             x = data.images(part).to(device_of(model))
             seen = model.decode(model.encode(x))
-            if not seen.isfinite().all(): raise ValueError("the model's reconstructions hold NaN or infinity; train it again")
+            if not seen.isfinite().all():
+                raise ValueError("the model's reconstructions hold NaN or infinity; train it again")
             bce = bernoulli(seen.float().logit(eps=2**-24), x)
-            totals += torch.stack([v.double().sum() for v in (mean_squared_error(seen, x), bce, bce - entropy(x))]).cpu()
-    return dict(zip(('mse', 'bce', 'bce_above_entropy'), (totals / len(index)).tolist()))
+            totals += torch.stack(
+                [v.double().sum() for v in (mean_squared_error(seen, x), bce, bce - entropy(x))]
+            ).cpu()
+    return dict(zip(("mse", "bce", "bce_above_entropy"), (totals / len(index)).tolist()))
 
 # %% ../../nbs/68_evaluation.ipynb #e808eadd
 @shaped(threshold=real(0))
 def active_latents(
-    codes: Tensor, # [N, D]
-    threshold: float = .01, # Share of the largest standard deviation
-) -> list[int]: # Their numbers, from 0
+    codes: Tensor,  # [N, D]
+    threshold: float = 0.01,  # Share of the largest standard deviation
+) -> list[int]:  # Their numbers, from 0
     "Latents that vary over the codes. Raises ValueError for codes that are not finite."
     if bad := (~codes.isfinite()).any(0).nonzero().flatten().tolist():
-        raise ValueError(f"latents {bad} hold NaN or infinite values; the model cannot be scored, train it again")
+        raise ValueError(
+            f"latents {bad} hold NaN or infinite values; the model cannot be scored, train it again"
+        )
     spread = codes.double().std(0)
     return ((spread > threshold * spread.max()) & (spread > 0)).nonzero().flatten().tolist()
 
@@ -61,89 +66,124 @@ def active_latents(
 @dataclass(frozen=True, repr=False, kw_only=True)
 class FactorScores:
     "Scores that need known factors; None without."
-    mig: float | None = None # 0 to 1
-    modularity: float | None = None # 0 to 1
-    sap: float | None = None # 0 to 1 - 1/K
-    irs: float | None = None # At most 1
-    explicitness: float | None = None # .5 to 1
-    disentanglement: float | None = None # DCI, 0 to 1
-    completeness: float | None = None # DCI, 0 to 1
-    informativeness: float | None = None # DCI: accuracy on fresh codes
-    dci_model: str | None = None # Which importances
-    factors: int | None = None # How many the data has
+
+    mig: float | None = None  # 0 to 1
+    modularity: float | None = None  # 0 to 1
+    sap: float | None = None  # 0 to 1 - 1/K
+    irs: float | None = None  # At most 1
+    explicitness: float | None = None  # .5 to 1
+    disentanglement: float | None = None  # DCI, 0 to 1
+    completeness: float | None = None  # DCI, 0 to 1
+    informativeness: float | None = None  # DCI: accuracy on fresh codes
+    dci_model: str | None = None  # Which importances
+    factors: int | None = None  # How many the data has
 
 # %% ../../nbs/68_evaluation.ipynb #db0c8b66
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Scores(FactorScores):
     "What `evaluate` returns. Scores that the data or the model has no answer to are None."
-    data: str # Name of the data set
-    part: str # "test", or the part that was given
-    pictures: int # Reconstructed
-    mse: float # Mean over pixels
-    bce: float # Nats a picture
-    bce_above_entropy: float # Nats a picture, >= 0
-    codes: int # Behind the scores of factors, for fitting
-    latents: int # D
-    active: int # Latents that vary
-    looked_at: int = 0 # Pictures behind each FFD; distances of different numbers do not compare
-    ffd_reconstructions: float | None = None # >= 0; not FID
-    ffd_hybrid: float | None = None # The same for hybrid samples
-    ffd_prior: float | None = None # The same for samples of the prior
-    seed: int = 0 # Which pictures, and of the classifiers
-    missing: dict[str, str] = field(default_factory=dict) # Scores that cannot be computed, and why
+
+    data: str  # Name of the data set
+    part: str  # "test", or the part that was given
+    pictures: int  # Reconstructed
+    mse: float  # Mean over pixels
+    bce: float  # Nats a picture
+    bce_above_entropy: float  # Nats a picture, >= 0
+    codes: int  # Behind the scores of factors, for fitting
+    latents: int  # D
+    active: int  # Latents that vary
+    looked_at: int = 0  # Pictures behind each FFD; distances of different numbers do not compare
+    ffd_reconstructions: float | None = None  # >= 0; not FID
+    ffd_hybrid: float | None = None  # The same for hybrid samples
+    ffd_prior: float | None = None  # The same for samples of the prior
+    seed: int = 0  # Which pictures, and of the classifiers
+    missing: dict[str, str] = field(default_factory=dict)  # Scores that cannot be computed, and why
 
 # %% ../../nbs/68_evaluation.ipynb #d590d84f
 @patch
-def table(self: Scores) -> str: # Markdown
+def table(self: Scores) -> str:  # Markdown
     "The scores in rows, with what they were measured on."
-    number = lambda value: '–' if value is None else f'{value:,.4g}'
-    rows = [('score', 'value', 'measured on'),
-            ('MSE', number(self.mse), f'{self.pictures:,} {self.part} pictures of {self.data}, mean over pixels'),
-            ('BCE', f'{self.bce:,.1f}', 'the same, nats a picture'),
-            ('BCE above entropy', f'{self.bce_above_entropy:,.2f}', "the same, less the pictures' own entropy")]
-    for kind in ('reconstructions', 'hybrid', 'prior'):
-        if (value := getattr(self, f'ffd_{kind}')) is not None:
-            rows.append((f"FFD of {kind}{' samples' * (kind != 'reconstructions')}", number(value), f'{self.looked_at:,} pictures, our own features (not FID)'))
-    rows.append(('active latents', f'{self.active} of {self.latents}', f'{self.codes:,} codes'))
-    rows += [(name, number(None), reason.replace('|', '/')) for name, reason in self.missing.items() if name in ('FFD', 'structure')]
+    number = lambda value: "–" if value is None else f"{value:,.4g}"
+    rows = [
+        ("score", "value", "measured on"),
+        ("MSE", number(self.mse), f"{self.pictures:,} {self.part} pictures of {self.data}, mean over pixels"),
+        ("BCE", f"{self.bce:,.1f}", "the same, nats a picture"),
+        ("BCE above entropy", f"{self.bce_above_entropy:,.2f}", "the same, less the pictures' own entropy"),
+    ]
+    for kind in ("reconstructions", "hybrid", "prior"):
+        if (value := getattr(self, f"ffd_{kind}")) is not None:
+            rows.append(
+                (
+                    f"FFD of {kind}{' samples' * (kind != 'reconstructions')}",
+                    number(value),
+                    f"{self.looked_at:,} pictures, our own features (not FID)",
+                )
+            )
+    rows.append(("active latents", f"{self.active} of {self.latents}", f"{self.codes:,} codes"))
+    rows += [
+        (name, number(None), reason.replace("|", "/"))
+        for name, reason in self.missing.items()
+        if name in ("FFD", "structure")
+    ]
     return markdown(rows + self.structure(number))
 
 # %% ../../nbs/68_evaluation.ipynb #fefc912b
 @patch
 def structure(self: Scores, number) -> list[tuple[str, str, str]]:
     "The rows of scores that need factors."
-    if self.factors is None: return []
-    codes, fresh = f'{self.codes:,} codes', f'{self.codes:,} codes, and fresh ones'
-    trees = f'{self.dci_model} importances, {codes}'
-    rows = [('MIG', number(self.mig), f'{codes}, 20 bins'), ('modularity', number(self.modularity), 'the same'), ('SAP', number(self.sap), fresh),
-            ('IRS', number(self.irs), codes), ('explicitness', number(self.explicitness), fresh),
-            ('DCI disentanglement', number(self.disentanglement), trees if self.factors > 1 else 'one factor: 1 by convention'),
-            ('DCI completeness', number(self.completeness), trees), ('DCI informativeness', number(self.informativeness), f'{self.dci_model} accuracy on fresh codes')]
-    return [(name, value, self.missing.get(name.split()[0].lower(), where).replace('|', '/')) for name, value, where in rows]
+    if self.factors is None:
+        return []
+    codes, fresh = f"{self.codes:,} codes", f"{self.codes:,} codes, and fresh ones"
+    trees = f"{self.dci_model} importances, {codes}"
+    rows = [
+        ("MIG", number(self.mig), f"{codes}, 20 bins"),
+        ("modularity", number(self.modularity), "the same"),
+        ("SAP", number(self.sap), fresh),
+        ("IRS", number(self.irs), codes),
+        ("explicitness", number(self.explicitness), fresh),
+        (
+            "DCI disentanglement",
+            number(self.disentanglement),
+            trees if self.factors > 1 else "one factor: 1 by convention",
+        ),
+        ("DCI completeness", number(self.completeness), trees),
+        ("DCI informativeness", number(self.informativeness), f"{self.dci_model} accuracy on fresh codes"),
+    ]
+    return [
+        (name, value, self.missing.get(name.split()[0].lower(), where).replace("|", "/"))
+        for name, value, where in rows
+    ]
+
 
 def markdown(
-    rows: list[tuple[str, ...]], # The first one is the heading
+    rows: list[tuple[str, ...]],  # The first one is the heading
 ) -> str:
     "A Markdown table with aligned columns."
     width = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['| ' + ' | '.join(cell.ljust(w) for cell, w in zip(row, width)) + ' |' for row in rows]
-    return '\n'.join([lines[0], '|' + '|'.join('-' * (w + 2) for w in width) + '|', *lines[1:]])
+    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, width)) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in width) + "|", *lines[1:]])
 
 # %% ../../nbs/68_evaluation.ipynb #63f174ce
 @patch
-def __repr__(self: Scores) -> str: return self.table()
+def __repr__(self: Scores) -> str:
+    return self.table()
+
 
 @patch
-def _repr_markdown_(self: Scores) -> str: return self.table()
+def _repr_markdown_(self: Scores) -> str:
+    return self.table()
+
 
 @patch
-def to_dict(self: Scores) -> dict: # JSON-ready
+def to_dict(self: Scores) -> dict:  # JSON-ready
     "The scores by name."
     return asdict(self)
 
+
 @patch
-def save(self: Scores,
-    path: str | Path, # A JSON file in an existing folder; replaced as a whole
+def save(
+    self: Scores,
+    path: str | Path,  # A JSON file in an existing folder; replaced as a whole
 ) -> None:
     "Write the scores as JSON, atomically."
     atomically(path, lambda file: file.write_text(json.dumps(self.to_dict(), indent=1)))
@@ -151,46 +191,78 @@ def save(self: Scores,
 # %% ../../nbs/68_evaluation.ipynb #9ed28c6e
 @checked(n=whole(2), n_test=whole(2), dci_model=one_of(MODELS), n_fidelity=whole(0))
 def evaluate(
-    model: nn.Module, # With `encode` and `decode`
-    data: ImageDataset, # Whole, or a part
-    n: int = 10_000, # Codes for MIG and for fitting classifiers
-    n_test: int = 5_000, # Test pictures to reconstruct, and fresh codes for the classifiers' accuracy
-    seed: int = 0, # Which pictures, and of the classifiers
-    dci_model: str = 'forest-all', # close to the published "gbt", in seconds; "forest" is Tripod's: see `sae_lit.metrics.dci`
-    batch_size: int = 256, # Pictures a batch
-    n_jobs: int = 1, # Factors whose classifiers are fitted at the same time
-    n_fidelity: int = 2_000, # Pictures for each FFD; 0 leaves it out
+    model: nn.Module,  # With `encode` and `decode`
+    data: ImageDataset,  # Whole, or a part
+    n: int = 10_000,  # Codes for MIG and for fitting classifiers
+    n_test: int = 5_000,  # Test pictures to reconstruct, and fresh codes for the classifiers' accuracy
+    seed: int = 0,  # Which pictures, and of the classifiers
+    dci_model: str = "forest-all",  # close to the published "gbt", in seconds; "forest" is Tripod's: see `sae_lit.metrics.dci`
+    batch_size: int = 256,  # Pictures a batch
+    n_jobs: int = 1,  # Factors whose classifiers are fitted at the same time
+    n_fidelity: int = 2_000,  # Pictures for each FFD; 0 leaves it out
 ) -> Scores:
     """Reconstruction and fidelity on the test part; disentanglement on pictures from all of `data` where factors are known.
 
     Structure by Architecture, sections 4 and 7. FFD is left out for vectors. A score that there is no answer to, as for a constant factor,
     or for fewer test pictures than FFD has features, is None, and `missing` says why.
     Raises ValueError for codes or reconstructions that are not finite, for `n` or `n_test` below 2, and for data without a test picture."""
-    rng, test = torch.Generator().manual_seed(seed), data.part('test')
-    if not len(test): raise ValueError(f"{data!r} leaves no picture for the test part; give three pictures or more, of which a fifth is kept for scores")
-    pick = torch.randperm(len(data), generator=rng)[:n + n_test]
+    rng, test = torch.Generator().manual_seed(seed), data.part("test")
+    if not len(test):
+        raise ValueError(
+            f"{data!r} leaves no picture for the test part; give three pictures or more, of which a fifth is kept for scores"
+        )
+    pick = torch.randperm(len(data), generator=rng)[: n + n_test]
     size = len(pick) * n // (n + n_test)
     codes = encode_at(model, data, pick, batch_size).float().cpu()
-    shared = dict(data=data.name, part=test.part_name, codes=size, latents=codes.shape[1], active=len(active_latents(codes)), seed=seed)
+    shared = dict(
+        data=data.name,
+        part=test.part_name,
+        codes=size,
+        latents=codes.shape[1],
+        active=len(active_latents(codes)),
+        seed=seed,
+    )
     shown = torch.randperm(len(test), generator=rng)[:n_test]
     shared |= reconstruction_scores(model, test, shown, batch_size) | dict(pictures=len(shown))
-    parts = {'FFD': partial(fidelity_scores, model, data, n_fidelity, seed), 'structure': partial(structure_scores, codes, data, pick, size, dci_model, seed, n_jobs)}
+    parts = {
+        "FFD": partial(fidelity_scores, model, data, n_fidelity, seed),
+        "structure": partial(structure_scores, codes, data, pick, size, dci_model, seed, n_jobs),
+    }
     found = shared | computable(parts)
-    found['missing'] = found['missing'] | found.pop('structure missing', {})
+    found["missing"] = found["missing"] | found.pop("structure missing", {})
     return Scores(**found)
 
 # %% ../../nbs/68_evaluation.ipynb #16608c1f
 def fidelity_scores(model: nn.Module, data: ImageDataset, n: int, seed: int) -> dict:
     "The fields of `Scores` about fidelity, where there is enough to look at."
-    looked_at = min(n, len(data.part('test')))
-    if len(data.image_shape) != 3 or n == 0: return {}
-    if looked_at <= FactorNet.feature_dim: raise ValueError(f"{looked_at} test pictures; it compares {FactorNet.feature_dim} features, and needs at least {FactorNet.feature_dim + 1} pictures")
+    looked_at = min(n, len(data.part("test")))
+    if len(data.image_shape) != 3 or n == 0:
+        return {}
+    if looked_at <= FactorNet.feature_dim:
+        raise ValueError(
+            f"{looked_at} test pictures; it compares {FactorNet.feature_dim} features, and needs at least {FactorNet.feature_dim + 1} pictures"
+        )
     return model_fidelity(model, data, n, seed) | dict(looked_at=looked_at)
 
-def structure_scores(codes: Tensor, data: ImageDataset, pick: Tensor, size: int, dci_model: str, seed: int, n_jobs: int) -> dict:
+
+def structure_scores(
+    codes: Tensor, data: ImageDataset, pick: Tensor, size: int, dci_model: str, seed: int, n_jobs: int
+) -> dict:
     "The fields of `Scores` about disentanglement, where factors are known; the first `size` codes are for fitting."
-    if data.factor_space is None: return {}
+    if data.factor_space is None:
+        return {}
     factors = data.factors(pick).cpu()
-    found = disentanglement(codes[:size], factors[:size], (codes[size:], factors[size:]), dci_model=dci_model, seed=seed, n_jobs=n_jobs).to_dict()
-    scores = {f.name: found[f.name] for f in fields(Scores) if f.name in found and f.name not in ('latents', 'seed', 'missing')}
-    return scores | {'structure missing': found['missing']}
+    found = disentanglement(
+        codes[:size],
+        factors[:size],
+        (codes[size:], factors[size:]),
+        dci_model=dci_model,
+        seed=seed,
+        n_jobs=n_jobs,
+    ).to_dict()
+    scores = {
+        f.name: found[f.name]
+        for f in fields(Scores)
+        if f.name in found and f.name not in ("latents", "seed", "missing")
+    }
+    return scores | {"structure missing": found["missing"]}

@@ -22,9 +22,11 @@ from .information import as_arrays
 
 # %% ../../nbs/C3_explicitness.ipynb #5d553cbc
 def standardised(
-    codes: np.ndarray, # To fit on, [N, D]
-    test_codes: np.ndarray, # [M, D]
-) -> tuple[np.ndarray, np.ndarray]: # The same in units of the first one's mean and deviation, float64; 0 for latents constant in it
+    codes: np.ndarray,  # To fit on, [N, D]
+    test_codes: np.ndarray,  # [M, D]
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # The same in units of the first one's mean and deviation, float64; 0 for latents constant in it
     "Training and test codes on one scale."
     codes, test_codes = codes.astype(np.float64), test_codes.astype(np.float64)
     moves, mean, scale = np.ptp(codes, 0) > 0, codes.mean(0), codes.std(0)
@@ -32,38 +34,46 @@ def standardised(
 
 # %% ../../nbs/C3_explicitness.ipynb #c292828b
 def class_areas(
-    probability: np.ndarray, # Of each class, [M, K]
-    classes: np.ndarray, # What the columns stand for, [K]
-    true: np.ndarray, # Of the test samples, [M]
-) -> np.ndarray: # One for each class in `true`, ascending; empty if there is one only
+    probability: np.ndarray,  # Of each class, [M, K]
+    classes: np.ndarray,  # What the columns stand for, [K]
+    true: np.ndarray,  # Of the test samples, [M]
+) -> np.ndarray:  # One for each class in `true`, ascending; empty if there is one only
     "Area under the ROC curve of each class against all others."
     column = dict(zip(classes.tolist(), probability.T))
     present = np.unique(true)
-    if len(present) == 1: return np.empty(0)
-    return np.array([roc_auc_score(true == k, column[k]) if k in column else .5 for k in present.tolist()])
+    if len(present) == 1:
+        return np.empty(0)
+    return np.array([roc_auc_score(true == k, column[k]) if k in column else 0.5 for k in present.tolist()])
 
 # %% ../../nbs/C3_explicitness.ipynb #e3100a44
 MODELS: dict[str, Callable[[], ClassifierMixin]] = {
-    'softmax': LogisticRegression, # the published code with scikit-learn 0.22 or later
-    'one-vs-rest': lambda: OneVsRestClassifier(LogisticRegression(solver='liblinear')), # with scikit-learn up to 0.21
+    "softmax": LogisticRegression,  # the published code with scikit-learn 0.22 or later
+    "one-vs-rest": lambda: OneVsRestClassifier(
+        LogisticRegression(solver="liblinear")
+    ),  # with scikit-learn up to 0.21
 }
 
 # %% ../../nbs/C3_explicitness.ipynb #6930011f
 @checked(model=one_of(MODELS))
 def explicitness_by_factor(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor] | None = None, # Fresh (codes, factors); None: a random tenth is held out
-    model: str = 'softmax', # or "one-vs-rest"
-    seed: int = 0, # Of the held-out tenth
-) -> np.ndarray: # Area under the ROC curve, mean over classes, [F]; NaN for factors with one value in training or test
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor]
+    | None = None,  # Fresh (codes, factors); None: a random tenth is held out
+    model: str = "softmax",  # or "one-vs-rest"
+    seed: int = 0,  # Of the held-out tenth
+) -> (
+    np.ndarray
+):  # Area under the ROC curve, mean over classes, [F]; NaN for factors with one value in training or test
     "How well a logistic regression ranks fresh samples, factor by factor. Raises ValueError as `explicitness` does."
-    if model not in MODELS: raise ValueError(f"unknown model {model!r}; expected one of {sorted(MODELS)}")
+    if model not in MODELS:
+        raise ValueError(f"unknown model {model!r}; expected one of {sorted(MODELS)}")
     train, test = train_and_test(as_arrays(codes, factors), test, seed)
     z, test_z = standardised(train[0], test[0])
     area = np.full(train[1].shape[1], np.nan)
     for f, (seen, true) in enumerate(zip(train[1].T, test[1].T)):
-        if min(np.ptp(seen), np.ptp(true)) == 0: continue
+        if min(np.ptp(seen), np.ptp(true)) == 0:
+            continue
         fitted = MODELS[model]().fit(z, seen)
         area[f] = class_areas(fitted.predict_proba(test_z), fitted.classes_, true).mean()
     return area
@@ -71,18 +81,22 @@ def explicitness_by_factor(
 # %% ../../nbs/C3_explicitness.ipynb #0cde251b
 @checked(model=one_of(MODELS))
 def explicitness(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor] | None = None, # Fresh (codes, factors); None: a random tenth is held out
-    model: str = 'softmax', # or "one-vs-rest"
-    rescale: bool = False, # 2 AUC - 1, which is 0 for chance
-    seed: int = 0, # Of the held-out tenth
-) -> float: # 0 to 1; chance is .5, or 0 if rescaled
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor]
+    | None = None,  # Fresh (codes, factors); None: a random tenth is held out
+    model: str = "softmax",  # or "one-vs-rest"
+    rescale: bool = False,  # 2 AUC - 1, which is 0 for chance
+    seed: int = 0,  # Of the held-out tenth
+) -> float:  # 0 to 1; chance is .5, or 0 if rescaled
     """Explicitness (Ridgeway and Mozer 2018, section 3), as in disentanglement_lib's metrics/modularity_explicitness.py.
 
     Latents constant in training count for nothing; factors with one value in training or test are left out. Classes that the test lacks are
     not averaged over; those that only the test has count as chance, .5. Raises ValueError if no factor is left, for an unknown model,
     for fewer than ten samples without `test`, and as `as_arrays` does."""
     area = explicitness_by_factor(codes, factors, test, model, seed)
-    if np.isnan(area).all(): raise ValueError(f"each of the {len(area)} factors has a single value in training or test; there is nothing to rank")
+    if np.isnan(area).all():
+        raise ValueError(
+            f"each of the {len(area)} factors has a single value in training or test; there is nothing to rank"
+        )
     return float(np.nanmean(2 * area - 1 if rescale else area))

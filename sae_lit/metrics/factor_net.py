@@ -27,139 +27,197 @@ from ..data.disk import atomically
 from ..data.streams import BatchStream
 
 # %% ../../nbs/C5_factor_net.ipynb #67e9cfa9
-FACTOR_TWINS = ('shapes3d-twin', 'dsprites-twin') # what the network is trained on
+FACTOR_TWINS = ("shapes3d-twin", "dsprites-twin")  # what the network is trained on
+
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
     "Convolution, batch normalisation, ReLU; stride 2 halves an even size."
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
 
 class FactorNet(nn.Module):
     "Pictures of any size to 48 features, from which linear heads read the factors of each data set it was trained on."
+
     resolution, feature_dim = 32, 48
+
     def __init__(
         self,
-        sizes: Mapping[str, Sequence[int]], # Classes of each factor of each data set: {name: sizes}
+        sizes: Mapping[str, Sequence[int]],  # Classes of each factor of each data set: {name: sizes}
     ):
         super().__init__()
         self.sizes = {name: tuple(int(s) for s in classes) for name, classes in sizes.items()}
         self.body = nn.Sequential(
-            convolution(3, 24, 4, 2), convolution(24, 48, 4, 2), convolution(48, 48, 3, 1), convolution(48, 64, 3, 2), nn.Flatten(),
-            nn.Linear(64 * 4 * 4, self.feature_dim, bias=False), nn.BatchNorm1d(self.feature_dim, affine=False))
-        self.heads = nn.ModuleDict({name: nn.Linear(self.feature_dim, sum(classes)) for name, classes in self.sizes.items()})
+            convolution(3, 24, 4, 2),
+            convolution(24, 48, 4, 2),
+            convolution(48, 48, 3, 1),
+            convolution(48, 64, 3, 2),
+            nn.Flatten(),
+            nn.Linear(64 * 4 * 4, self.feature_dim, bias=False),
+            nn.BatchNorm1d(self.feature_dim, affine=False),
+        )
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(self.feature_dim, sum(classes)) for name, classes in self.sizes.items()}
+        )
 
 # %% ../../nbs/C5_factor_net.ipynb #c3c7a428
 def at_resolution(
-    images: Tensor, # [N, 1 or 3, S, S] in [0, 1]
-    resolution: int = FactorNet.resolution, # Pixels a side
-) -> Tensor: # [N, 3, resolution, resolution]
+    images: Tensor,  # [N, 1 or 3, S, S] in [0, 1]
+    resolution: int = FactorNet.resolution,  # Pixels a side
+) -> Tensor:  # [N, 3, resolution, resolution]
     "Three channels, and pixels averaged by area. Raises ValueError for pictures that are not square, or of another number of channels."
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3] or not images.shape[2]:
-        raise ValueError(f"pictures have shape {list(images.shape)}; expected [N, 1 or 3, S, S]: crop them to squares, or choose channels first")
-    if images.shape[2] != resolution: images = F.interpolate(images, size=(resolution, resolution), mode='area')
+    if (
+        images.ndim != 4
+        or images.shape[1] not in (1, 3)
+        or images.shape[2] != images.shape[3]
+        or not images.shape[2]
+    ):
+        raise ValueError(
+            f"pictures have shape {list(images.shape)}; expected [N, 1 or 3, S, S]: crop them to squares, or choose channels first"
+        )
+    if images.shape[2] != resolution:
+        images = F.interpolate(images, size=(resolution, resolution), mode="area")
     return images.expand(-1, 3, -1, -1)
 
+
 @patch
-def forward(self: FactorNet,
-    images: Tensor, # [N, 1 or 3, S, S] in [0, 1]
-) -> Tensor: # [N, 48]
+def forward(
+    self: FactorNet,
+    images: Tensor,  # [N, 1 or 3, S, S] in [0, 1]
+) -> Tensor:  # [N, 48]
     "Features of pictures."
     return self.body(at_resolution(images))
 
+
 @patch
-def logits(self: FactorNet,
-    features: Tensor, # [N, 48]
-    name: str, # Data set whose factors are asked for
-) -> tuple[Tensor, ...]: # For each factor, [N, classes]
+def logits(
+    self: FactorNet,
+    features: Tensor,  # [N, 48]
+    name: str,  # Data set whose factors are asked for
+) -> tuple[Tensor, ...]:  # For each factor, [N, classes]
     "What the heads of a data set read from the features."
     return self.heads[name](features).split(self.sizes[name], dim=1)
 
 # %% ../../nbs/C5_factor_net.ipynb #286f4ab9
 def factor_loss(
     net: FactorNet,
-    batches: Mapping[str, tuple[Tensor, Tensor]], # Pictures [N, C, S, S] and factor classes [N, F] of each data set
-) -> Tensor: # Nats, summed over factors and data sets
+    batches: Mapping[
+        str, tuple[Tensor, Tensor]
+    ],  # Pictures [N, C, S, S] and factor classes [N, F] of each data set
+) -> Tensor:  # Nats, summed over factors and data sets
     "Cross-entropy of all factors of all data sets; the pictures go through the network together."
     images = torch.cat([at_resolution(x) for x, _ in batches.values()])
     features = net(images).split([len(x) for x, _ in batches.values()])
-    pairs = [(scores, classes) for z, (name, (_, factors)) in zip(features, batches.items())
-             for scores, classes in zip(net.logits(z, name), factors.T)]
+    pairs = [
+        (scores, classes)
+        for z, (name, (_, factors)) in zip(features, batches.items())
+        for scores, classes in zip(net.logits(z, name), factors.T)
+    ]
     return torch.stack([F.cross_entropy(scores, classes) for scores, classes in pairs]).sum()
 
 # %% ../../nbs/C5_factor_net.ipynb #16ee191c
 @torch.no_grad()
 @checked(n=whole(1))
 def factor_accuracies(
-    net: FactorNet, # In evaluation mode
-    data: ImageDataset, # One of the data sets it was trained on, or a part of it
-    n: int = 5000, # Test pictures
-    seed: int = 0, # Which ones
-) -> dict[str, float]: # By factor name, 0 to 1
+    net: FactorNet,  # In evaluation mode
+    data: ImageDataset,  # One of the data sets it was trained on, or a part of it
+    n: int = 5000,  # Test pictures
+    seed: int = 0,  # Which ones
+) -> dict[str, float]:  # By factor name, 0 to 1
     "Share of test pictures whose factor class the network tells right."
-    test = data.part('test')
+    test = data.part("test")
     index = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n]
     features = torch.cat([net(test.images(rows)) for rows in index.split(500)])
-    right = [(scores.argmax(1) == classes).float().mean().item() for scores, classes in zip(net.logits(features, data.name), test.factors(index).T)]
+    right = [
+        (scores.argmax(1) == classes).float().mean().item()
+        for scores, classes in zip(net.logits(features, data.name), test.factors(index).T)
+    ]
     return dict(zip(data.factor_space.names, right))
 
 # %% ../../nbs/C5_factor_net.ipynb #f62f5413
 def trained(
-    twins: Mapping[str, Sequence[ImageDataset]], # Each data set, with factors, in one or more resolutions
-    steps: int, # Updates of the weights
-    seed: int, # Of first weights and order of the pictures
-    batch_size: int = 64, # Pictures of each data set
-    lr: float = 3e-3, # At its highest
-) -> FactorNet: # In evaluation mode
+    twins: Mapping[str, Sequence[ImageDataset]],  # Each data set, with factors, in one or more resolutions
+    steps: int,  # Updates of the weights
+    seed: int,  # Of first weights and order of the pictures
+    batch_size: int = 64,  # Pictures of each data set
+    lr: float = 3e-3,  # At its highest
+) -> FactorNet:  # In evaluation mode
     "A network that has learnt the factors of the training parts of `twins`."
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = FactorNet({name: forms[0].factor_space.sizes for name, forms in twins.items()}).to(memory_format=torch.channels_last)
+        net = FactorNet({name: forms[0].factor_space.sizes for name, forms in twins.items()}).to(
+            memory_format=torch.channels_last
+        )
     optimizer = torch.optim.AdamW(net.parameters(), lr, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    parts = {name: [data.part('train') for data in forms] for name, forms in twins.items()}
+    parts = {name: [data.part("train") for data in forms] for name, forms in twins.items()}
     streams = {name: BatchStream(len(forms[0]), batch_size, seed) for name, forms in parts.items()}
-    for step in tqdm(range(steps), desc='factor net', leave=False, disable=None):
+    for step in tqdm(range(steps), desc="factor net", leave=False, disable=None):
         turn = {name: forms[step % len(forms)] for name, forms in parts.items()}
         rows = {name: stream.batch(step) for name, stream in streams.items()}
-        loss = factor_loss(net, {name: (turn[name].images(index), turn[name].factors(index)) for name, index in rows.items()})
-        optimizer.zero_grad(); loss.backward(); optimizer.step(); schedule.step()
+        loss = factor_loss(
+            net, {name: (turn[name].images(index), turn[name].factors(index)) for name, index in rows.items()}
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
     return net.eval()
 
 # %% ../../nbs/C5_factor_net.ipynb #992ea233
 @checked(steps=whole(1))
 def train_factor_net(
-    out: Path = Path('factor_net.safetensors'), # File to write
-    steps: int = 6000, # Updates of the weights; about 6 minutes on one core
-    seed: int = 0, # Of first weights and order of the pictures
-) -> Path: # The file
+    out: Path = Path("factor_net.safetensors"),  # File to write
+    steps: int = 6000,  # Updates of the weights; about 6 minutes on one core
+    seed: int = 0,  # Of first weights and order of the pictures
+) -> Path:  # The file
     "Train the network on both embedded twins, measure it on their test parts, and write weights and provenance."
     twins = {name: [load_data(name, resolution=size) for size in (32, 64)] for name in FACTOR_TWINS}
     net = trained(twins, steps, seed)
-    accuracies = {f'{name} at {data.image_shape[1]}': factor_accuracies(net, data) for name, forms in twins.items() for data in forms}
-    metadata = {'command': f'sae-lit factor-net --steps {steps} --seed {seed}', 'torch': torch.__version__,
-                'sizes': json.dumps(net.sizes), 'test accuracies': json.dumps(accuracies)}
+    accuracies = {
+        f"{name} at {data.image_shape[1]}": factor_accuracies(net, data)
+        for name, forms in twins.items()
+        for data in forms
+    }
+    metadata = {
+        "command": f"sae-lit factor-net --steps {steps} --seed {seed}",
+        "torch": torch.__version__,
+        "sizes": json.dumps(net.sizes),
+        "test accuracies": json.dumps(accuracies),
+    }
     tensors = {name: t.contiguous() for name, t in net.state_dict().items()}
     return atomically(out, lambda path: save_file(tensors, path, metadata))
 
 # %% ../../nbs/C5_factor_net.ipynb #9d9c3550
-FACTOR_NET = Path(str(files('sae_lit.metrics'))) / 'factor_net.safetensors' # the weights that ship with the package
+FACTOR_NET = (
+    Path(str(files("sae_lit.metrics"))) / "factor_net.safetensors"
+)  # the weights that ship with the package
+
 
 @checked()
 def factor_net_facts(
-    path: str | Path = FACTOR_NET, # From `train_factor_net`
-) -> dict[str, str]: # command, torch, sizes, test accuracies
+    path: str | Path = FACTOR_NET,  # From `train_factor_net`
+) -> dict[str, str]:  # command, torch, sizes, test accuracies
     "How a file of weights came to be."
-    if not Path(path).is_file(): raise FileNotFoundError(f"path={str(path)!r}: there is no such file; write one with train_factor_net")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path={str(path)!r}: there is no such file; write one with train_factor_net")
     try:
-        with safe_open(path, 'pt') as file: return file.metadata() or {}
-    except SafetensorError as error: raise ValueError(f"path={str(path)!r} holds no factor net ({error}); write one with train_factor_net") from None
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(
+            f"path={str(path)!r} holds no factor net ({error}); write one with train_factor_net"
+        ) from None
+
 
 @checked()
 def load_factor_net(
-    path: str | Path = FACTOR_NET, # From `train_factor_net`
-) -> FactorNet: # In evaluation mode, on the CPU, its weights fixed
+    path: str | Path = FACTOR_NET,  # From `train_factor_net`
+) -> FactorNet:  # In evaluation mode, on the CPU, its weights fixed
     "The trained network. Raises FileNotFoundError for a missing file, ValueError for a damaged or different one."
     try:
-        net = FactorNet(json.loads(factor_net_facts(path)['sizes']))
+        net = FactorNet(json.loads(factor_net_facts(path)["sizes"]))
         net.load_state_dict(load_file(path))
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} holds no factor net ({error}); write one with train_factor_net") from None

@@ -39,84 +39,155 @@ from ..sampling.samplers import PriorSampler
 # %% ../../nbs/66_fidelity.ipynb #51fff192
 class Rows(Dataset):
     "The rows of a tensor as a data set, read in batches."
-    def __init__(self, rows: Tensor): self.rows = rows
-    def __len__(self) -> int: return len(self.rows)
-    def __getitem__(self, index: int) -> Tensor: return self.rows[index]
-    def __getitems__(self, index: list[int]) -> list[Tensor]: return list(self.rows[index].unbind())
+
+    def __init__(self, rows: Tensor):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.rows[index]
+
+    def __getitems__(self, index: list[int]) -> list[Tensor]:
+        return list(self.rows[index].unbind())
+
 
 @lru_cache
-def registered() -> str: # Its name in torch-fidelity's registry
+def registered() -> str:  # Its name in torch-fidelity's registry
     "Register, once a process, the extractor that gives back the features it gets."
     from torch_fidelity import FeatureExtractorBase, register_feature_extractor
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
+
     class Features(FeatureExtractorBase):
-        def __init__(self, name: str, features_list: list[str], **options): super().__init__(name, features_list)
-        def forward(self, x: Tensor) -> tuple[Tensor]: return x,
-        get_provided_features_list = staticmethod(lambda: ('features',))
-        get_default_feature_layer_for_metric = staticmethod(lambda metric: 'features')
-    if (name := 'sae-lit-features') not in FEATURE_EXTRACTORS_REGISTRY: register_feature_extractor(name, Features) # a notebook runs a cell twice
+        def __init__(self, name: str, features_list: list[str], **options):
+            super().__init__(name, features_list)
+
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (x,)
+
+        get_provided_features_list = staticmethod(lambda: ("features",))
+        get_default_feature_layer_for_metric = staticmethod(lambda metric: "features")
+
+    if (name := "sae-lit-features") not in FEATURE_EXTRACTORS_REGISTRY:
+        register_feature_extractor(name, Features)  # a notebook runs a cell twice
     return name
 
 # %% ../../nbs/66_fidelity.ipynb #a25268ef
 def check_enough(
-    count: int, # Pictures
-    dim: int, # Features
-    side: str, # "real" or "fake", for the message
-    frechet: bool, # Whether a covariance is needed
+    count: int,  # Pictures
+    dim: int,  # Features
+    side: str,  # "real" or "fake", for the message
+    frechet: bool,  # Whether a covariance is needed
 ) -> None:
     "ValueError if there are too few pictures."
-    least = dim + 1 if frechet else 5 # precision and recall look at three neighbours
+    least = dim + 1 if frechet else 5  # precision and recall look at three neighbours
     if count < least:
-        raise ValueError(f"{count} {side} pictures; " + (f"the Fréchet distance of {dim} features needs at least {least}: take more pictures, "
-                         "fewer features, or frechet=False" if frechet else f"expected at least {least}"))
+        raise ValueError(
+            f"{count} {side} pictures; "
+            + (
+                f"the Fréchet distance of {dim} features needs at least {least}: take more pictures, "
+                "fewer features, or frechet=False"
+                if frechet
+                else f"expected at least {least}"
+            )
+        )
 
 # %% ../../nbs/66_fidelity.ipynb #4716e10c
-@checked(real=shape('M', 'd'), fake=shape('N', 'd'))
+@checked(real=shape("M", "d"), fake=shape("N", "d"))
 def feature_distances(
-    real: Tensor, # Features of real pictures, [M, d]
-    fake: Tensor, # Features of generated pictures, [N, d]
-    frechet: bool = True, # Fréchet distance; M, N > d
-    kid: bool = True, # Kernel distance, mean and spread over 100 subsets of up to 1000
-    prc: bool = True, # Precision and recall with three neighbours
-    seed: int = 0, # Of the subsets
-) -> dict[str, float]: # "frechet", "kernel", "kernel_std", "precision", "recall"
+    real: Tensor,  # Features of real pictures, [M, d]
+    fake: Tensor,  # Features of generated pictures, [N, d]
+    frechet: bool = True,  # Fréchet distance; M, N > d
+    kid: bool = True,  # Kernel distance, mean and spread over 100 subsets of up to 1000
+    prc: bool = True,  # Precision and recall with three neighbours
+    seed: int = 0,  # Of the subsets
+) -> dict[str, float]:  # "frechet", "kernel", "kernel_std", "precision", "recall"
     "Distances between two clouds of features, by torch-fidelity. Raises ValueError for features that are not finite, and for too few of them."
     from torch_fidelity import calculate_metrics
-    for side, features in (('real', real), ('fake', fake)):
-        if features.ndim != 2 or features.shape[1] != real.shape[1]: raise ValueError(f"{side} features have shape {list(features.shape)}; expected [N, {real.shape[-1]}]")
+
+    for side, features in (("real", real), ("fake", fake)):
+        if features.ndim != 2 or features.shape[1] != real.shape[1]:
+            raise ValueError(
+                f"{side} features have shape {list(features.shape)}; expected [N, {real.shape[-1]}]"
+            )
         check_enough(*features.shape, side, frechet)
-        if not features.isfinite().all(): raise ValueError(f"{side} features hold NaN or infinity; check the pictures, and the network that looks at them")
-    if not (frechet or kid or prc): raise ValueError("frechet, kid and prc are all False; ask for at least one score")
-    kind = torch.promote_types(torch.promote_types(real.dtype, fake.dtype), torch.float32) # one type for both, with all their digits
-    scores = calculate_metrics(input1=Rows(fake.to(kind).cpu()), input2=Rows(real.to(kind).cpu()), feature_extractor=registered(), fid=frechet, kid=kid, prc=prc,
-        kid_subset_size=min(1000, len(real), len(fake)), rng_seed=seed, batch_size=4096, cuda=False, cache=False, save_cpu_ram=True, verbose=False)
-    names = {'frechet': 'frechet_inception_distance', 'kernel': 'kernel_inception_distance_mean', 'kernel_std': 'kernel_inception_distance_std'}
-    if frechet: scores[names['frechet']] = max(0., scores[names['frechet']]) # rounding may leave -1e-7
-    return {name: scores[key] for name, key in (names | {'precision': 'precision', 'recall': 'recall'}).items() if key in scores}
+        if not features.isfinite().all():
+            raise ValueError(
+                f"{side} features hold NaN or infinity; check the pictures, and the network that looks at them"
+            )
+    if not (frechet or kid or prc):
+        raise ValueError("frechet, kid and prc are all False; ask for at least one score")
+    kind = torch.promote_types(
+        torch.promote_types(real.dtype, fake.dtype), torch.float32
+    )  # one type for both, with all their digits
+    scores = calculate_metrics(
+        input1=Rows(fake.to(kind).cpu()),
+        input2=Rows(real.to(kind).cpu()),
+        feature_extractor=registered(),
+        fid=frechet,
+        kid=kid,
+        prc=prc,
+        kid_subset_size=min(1000, len(real), len(fake)),
+        rng_seed=seed,
+        batch_size=4096,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    names = {
+        "frechet": "frechet_inception_distance",
+        "kernel": "kernel_inception_distance_mean",
+        "kernel_std": "kernel_inception_distance_std",
+    }
+    if frechet:
+        scores[names["frechet"]] = max(0.0, scores[names["frechet"]])  # rounding may leave -1e-7
+    return {
+        name: scores[key]
+        for name, key in (names | {"precision": "precision", "recall": "recall"}).items()
+        if key in scores
+    }
 
 # %% ../../nbs/66_fidelity.ipynb #f3bcf98c
-Pictures = Tensor | np.ndarray | ImageDataset | Iterable[Tensor] # [N, C, H, W], or pieces of that
+Pictures = Tensor | np.ndarray | ImageDataset | Iterable[Tensor]  # [N, C, H, W], or pieces of that
+
 
 def as_bytes(
-    images: Tensor | np.ndarray, # [N, 1 or 3, H, W] or one picture [1 or 3, H, W]; uint8, or floats in [0, 1]
-    name: str = 'pictures', # What to call them in an error
-) -> Tensor: # uint8 [N, 3, H, W]
+    images: Tensor
+    | np.ndarray,  # [N, 1 or 3, H, W] or one picture [1 or 3, H, W]; uint8, or floats in [0, 1]
+    name: str = "pictures",  # What to call them in an error
+) -> Tensor:  # uint8 [N, 3, H, W]
     "Pictures as bytes in three channels. Raises ValueError for another shape or type, NaN, and values outside [0, 1]."
     images = tensor(name, images, look=False)
     images = images[None] if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"{name} have shape {list(images.shape)}; expected [N, 1 or 3, H, W], channels first")
+        raise ValueError(
+            f"{name} have shape {list(images.shape)}; expected [N, 1 or 3, H, W], channels first"
+        )
     if images.dtype != torch.uint8:
-        if not images.is_floating_point(): raise ValueError(f"{name} are {images.dtype}; expected uint8 in 0..255, or floats in [0, 1]")
+        if not images.is_floating_point():
+            raise ValueError(f"{name} are {images.dtype}; expected uint8 in 0..255, or floats in [0, 1]")
         images = check_values(images.float(), name).mul(255).round().to(torch.uint8)
     return images.expand(-1, 3, -1, -1)
 
 # %% ../../nbs/66_fidelity.ipynb #14db8df7
-def byte_batches(pictures: Pictures, batch_size: int, name: str) -> Iterator[Tensor]: # uint8 [B, 3, H, W]
+def byte_batches(pictures: Pictures, batch_size: int, name: str) -> Iterator[Tensor]:  # uint8 [B, 3, H, W]
     "Pictures of any kind, in batches of one size; nothing is read before it is asked for."
-    if isinstance(pictures, str) or not isinstance(pictures, Iterable | ImageDataset): refuse(name, pictures, "pictures: an array [N, C, H, W], a data set, or anything that yields pieces of that")
-    if isinstance(pictures, ImageDataset): pieces = (pictures.images(rows) for rows in torch.arange(len(pictures)).split(batch_size))
-    else: pieces = tensor(name, pictures, look=False).split(batch_size) if isinstance(pictures, (Tensor, np.ndarray)) else pictures
+    if isinstance(pictures, str) or not isinstance(pictures, Iterable | ImageDataset):
+        refuse(
+            name,
+            pictures,
+            "pictures: an array [N, C, H, W], a data set, or anything that yields pieces of that",
+        )
+    if isinstance(pictures, ImageDataset):
+        pieces = (pictures.images(rows) for rows in torch.arange(len(pictures)).split(batch_size))
+    else:
+        pieces = (
+            tensor(name, pictures, look=False).split(batch_size)
+            if isinstance(pictures, (Tensor, np.ndarray))
+            else pictures
+        )
     waiting: list[Tensor] = []
     for piece in pieces:
         piece = as_bytes(piece, name)
@@ -124,227 +195,304 @@ def byte_batches(pictures: Pictures, batch_size: int, name: str) -> Iterator[Ten
             yield from torch.cat(waiting).split(batch_size)
             waiting = []
         waiting.append(piece)
-    if waiting: yield from torch.cat(waiting).split(batch_size)
+    if waiting:
+        yield from torch.cat(waiting).split(batch_size)
 
 # %% ../../nbs/66_fidelity.ipynb #72805157
 @dataclass
 class Extractor:
     "A network that turns pictures into features."
-    name: str # "factor-net" or "inception"
+
+    name: str  # "factor-net" or "inception"
     feature_dim: int
-    digest: str # SHA-256 of the file of weights
-    net: nn.Module # uint8 [N, 3, H, W] to float [N, feature_dim]
+    digest: str  # SHA-256 of the file of weights
+    net: nn.Module  # uint8 [N, 3, H, W] to float [N, feature_dim]
+
 
 def digest_of(path: str | Path) -> str:
     "SHA-256 of a file."
-    with open(path, 'rb') as file: return hashlib.file_digest(file, 'sha256').hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
 
 class Bytes(nn.Module):
     "A network that takes bytes, made from one that takes [0, 1]."
+
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
-    def forward(self, x: Tensor) -> Tensor: return self.net(x.float() / 255)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.float() / 255)
+
 
 def factor_eyes(
-    weights: str | Path | None = None, # From `train_factor_net`; None: the ones that ship with the package
+    weights: str | Path | None = None,  # From `train_factor_net`; None: the ones that ship with the package
 ) -> Extractor:
     "The eyes of FFD."
     path = weights or FACTOR_NET
-    return Extractor('factor-net', FactorNet.feature_dim, digest_of(path), Bytes(load_factor_net(path)))
+    return Extractor("factor-net", FactorNet.feature_dim, digest_of(path), Bytes(load_factor_net(path)))
 
 # %% ../../nbs/66_fidelity.ipynb #53d9ceac
-INCEPTION = 'weights-inception-2015-12-05-6726825d.pth'
-INCEPTION_URL = f'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION}'
+INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
+INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION}"
+
 
 def inception_weights(
-    weights: str | Path | None = None, # The file; None: $SAE_LIT_INCEPTION, else torch hub's cache, else the download into it
+    weights: str
+    | Path
+    | None = None,  # The file; None: $SAE_LIT_INCEPTION, else torch hub's cache, else the download into it
 ) -> Path:
     "Where Inception's weights lie. Raises FileNotFoundError, which names the three ways to have them."
-    named = weights or os.environ.get('SAE_LIT_INCEPTION')
-    path = Path(named).expanduser() if named else Path(torch.hub.get_dir()) / 'checkpoints' / INCEPTION
-    if path.is_file(): return path
+    named = weights or os.environ.get("SAE_LIT_INCEPTION")
+    path = Path(named).expanduser() if named else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION
+    if path.is_file():
+        return path
     why = f"there is no file {path}"
     if not named:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try: return torch.hub.download_url_to_file(INCEPTION_URL, str(path), hash_prefix='6726825d', progress=False) or path
-        except (OSError, RuntimeError) as error: why = f"the download failed ({error})"
-    raise FileNotFoundError(f"no Inception weights: {why}. Get {INCEPTION_URL} (96 MB) and name the file with weights= "
-                            f"or in $SAE_LIT_INCEPTION, or put it into {Path(torch.hub.get_dir()) / 'checkpoints'}")
+        try:
+            return (
+                torch.hub.download_url_to_file(
+                    INCEPTION_URL, str(path), hash_prefix="6726825d", progress=False
+                )
+                or path
+            )
+        except (OSError, RuntimeError) as error:
+            why = f"the download failed ({error})"
+    raise FileNotFoundError(
+        f"no Inception weights: {why}. Get {INCEPTION_URL} (96 MB) and name the file with weights= "
+        f"or in $SAE_LIT_INCEPTION, or put it into {Path(torch.hub.get_dir()) / 'checkpoints'}"
+    )
 
 # %% ../../nbs/66_fidelity.ipynb #960cd3ed
 def inception_eyes(
-    weights: str | Path | None = None, # As for `inception_weights`
+    weights: str | Path | None = None,  # As for `inception_weights`
 ) -> Extractor:
     "The eyes of FID: 2,048 features. Raises FileNotFoundError without weights, ValueError for a file that holds others."
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
     path = inception_weights(weights)
     try:
-        torch.load(path, map_location='cpu', weights_only=True) # refuses whatever is more than tensors
-        net = FeatureExtractorInceptionV3('inception-v3-compat', ['2048'], feature_extractor_weights_path=str(path))
+        torch.load(path, map_location="cpu", weights_only=True)  # refuses whatever is more than tensors
+        net = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+        )
     except (RuntimeError, EOFError, AttributeError, TypeError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} does not hold Inception's weights as torch-fidelity distributes them ({str(error).splitlines()[0]}); get {INCEPTION_URL}") from None
-    return Extractor('inception', 2048, digest_of(path), First(net))
+        raise ValueError(
+            f"{path} does not hold Inception's weights as torch-fidelity distributes them ({str(error).splitlines()[0]}); get {INCEPTION_URL}"
+        ) from None
+    return Extractor("inception", 2048, digest_of(path), First(net))
+
 
 class First(nn.Module):
     "The first of a network's outputs."
+
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
-    def forward(self, x: Tensor) -> Tensor: return self.net(x)[0]
 
-EYES: dict[str, Callable[[str | Path | None], Extractor]] = {'factor-net': factor_eyes, 'inception': inception_eyes}
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)[0]
+
+
+EYES: dict[str, Callable[[str | Path | None], Extractor]] = {
+    "factor-net": factor_eyes,
+    "inception": inception_eyes,
+}
 
 # %% ../../nbs/66_fidelity.ipynb #29cf1da6
 @torch.no_grad()
 def extract(
-    pictures: Pictures, # Any kind
+    pictures: Pictures,  # Any kind
     extractor: Extractor,
-    batch_size: int = 256, # Pictures a batch
-    name: str = 'pictures', # What to call them in an error
-) -> Tensor: # float32 [N, feature_dim], on the CPU
+    batch_size: int = 256,  # Pictures a batch
+    name: str = "pictures",  # What to call them in an error
+) -> Tensor:  # float32 [N, feature_dim], on the CPU
     "Features of pictures; computed on a GPU where there is one. Raises ValueError where there are no pictures."
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = extractor.net.to(device).eval()
     features = [net(batch.to(device)).float().cpu() for batch in byte_batches(pictures, batch_size, name)]
-    if not features: raise ValueError(f"there are no {name}; expected at least one")
+    if not features:
+        raise ValueError(f"there are no {name}; expected at least one")
     return torch.cat(features)
 
 # %% ../../nbs/66_fidelity.ipynb #5bd56fe5
 def reference_name(
-    data: ImageDataset, # Made by `load_data`, or a part of such data
+    data: ImageDataset,  # Made by `load_data`, or a part of such data
     extractor: Extractor,
-) -> str: # File name: readable in front, then a hash of all that matters
+) -> str:  # File name: readable in front, then a hash of all that matters
     "What features of these pictures are stored under."
     rows = data.source_rows(slice(None))
     probe = as_bytes(data.images(torch.linspace(0, len(data) - 1, 16).long()), data.name).cpu()
-    identity = {'data': data.name, 'options': data.loaded_as, 'shape': data.image_shape, 'part': data.part_name, 'count': len(data),
-                'rows': hashlib.sha256(rows.numpy().tobytes()).hexdigest(), 'probe': hashlib.sha256(probe.numpy().tobytes()).hexdigest(),
-                'extractor': extractor.name, 'weights': extractor.digest}
+    identity = {
+        "data": data.name,
+        "options": data.loaded_as,
+        "shape": data.image_shape,
+        "part": data.part_name,
+        "count": len(data),
+        "rows": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
+        "probe": hashlib.sha256(probe.numpy().tobytes()).hexdigest(),
+        "extractor": extractor.name,
+        "weights": extractor.digest,
+    }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
-    plain = re.sub(r'[^\w-]+', '-', f'{data.name}-{data.part_name or "all"}-{len(data)}-{extractor.name}')
-    return f'{plain[:80]}-{digest[:16]}.safetensors'
+    plain = re.sub(r"[^\w-]+", "-", f"{data.name}-{data.part_name or 'all'}-{len(data)}-{extractor.name}")
+    return f"{plain[:80]}-{digest[:16]}.safetensors"
 
 # %% ../../nbs/66_fidelity.ipynb #1d38daf3
 def reference_features(
-    real: Pictures, # Any kind; features of data that `load_data` made are kept
+    real: Pictures,  # Any kind; features of data that `load_data` made are kept
     extractor: Extractor,
-    batch_size: int = 256, # Pictures a batch
-    cache: bool = True, # Look for the features in the cache folder, and keep them there
-) -> Tensor: # float32 [N, feature_dim]
+    batch_size: int = 256,  # Pictures a batch
+    cache: bool = True,  # Look for the features in the cache folder, and keep them there
+) -> Tensor:  # float32 [N, feature_dim]
     "Features of the real pictures, from the cache where they are there. Raises ValueError as `extract` does."
-    if not cache or getattr(real, 'loaded_as', None) is None: return extract(real, extractor, batch_size, 'real pictures')
-    path = cache_folder() / 'fidelity' / reference_name(real, extractor)
-    try: return load_file(path)['features']
-    except (OSError, SafetensorError, KeyError): pass # not there, or damaged: compute them
-    features = extract(real, extractor, batch_size, 'real pictures')
-    try: atomically(path, lambda temporary: save_file({'features': features}, temporary))
-    except OSError: pass # no cache, no harm
+    if not cache or getattr(real, "loaded_as", None) is None:
+        return extract(real, extractor, batch_size, "real pictures")
+    path = cache_folder() / "fidelity" / reference_name(real, extractor)
+    try:
+        return load_file(path)["features"]
+    except (OSError, SafetensorError, KeyError):
+        pass  # not there, or damaged: compute them
+    features = extract(real, extractor, batch_size, "real pictures")
+    try:
+        atomically(path, lambda temporary: save_file({"features": features}, temporary))
+    except OSError:
+        pass  # no cache, no harm
     return features
 
 # %% ../../nbs/66_fidelity.ipynb #5bf11fdc
-NAMES = {'factor-net': {'frechet': 'ffd', 'kernel': 'kfd', 'kernel_std': 'kfd_std'}, 'inception': {'frechet': 'fid', 'kernel': 'kid', 'kernel_std': 'kid_std'}}
+NAMES = {
+    "factor-net": {"frechet": "ffd", "kernel": "kfd", "kernel_std": "kfd_std"},
+    "inception": {"frechet": "fid", "kernel": "kid", "kernel_std": "kid_std"},
+}
+
 
 @checked(features=one_of(EYES))
 def fidelity(
-    real: Pictures, # [M, C, H, W], a data set or part of one, or anything that yields pictures; uint8 or floats in [0, 1]
-    fake: Pictures, # The same, generated
-    features: str = 'factor-net', # "factor-net": FFD; "inception": FID
+    real: Pictures,  # [M, C, H, W], a data set or part of one, or anything that yields pictures; uint8 or floats in [0, 1]
+    fake: Pictures,  # The same, generated
+    features: str = "factor-net",  # "factor-net": FFD; "inception": FID
     *,
-    frechet: bool = True, # FFD or FID; needs more pictures than features (48 or 2,048) on both sides
-    kid: bool = True, # KFD or KID, mean and spread over 100 subsets of up to 1000 pictures
-    prc: bool = True, # Precision and recall with three neighbours
-    weights: str | Path | None = None, # File of the extractor's weights; None: the shipped ones, or for Inception $SAE_LIT_INCEPTION or the download
-    cache: bool = True, # Keep features of real pictures that `load_data` made
-    seed: int = 0, # Of the kernel distance's subsets
-    batch_size: int = 256, # Pictures a batch
-) -> dict[str, float]: # "ffd", "kfd", "kfd_std" (or "fid", "kid", "kid_std"), "precision", "recall"
+    frechet: bool = True,  # FFD or FID; needs more pictures than features (48 or 2,048) on both sides
+    kid: bool = True,  # KFD or KID, mean and spread over 100 subsets of up to 1000 pictures
+    prc: bool = True,  # Precision and recall with three neighbours
+    weights: str
+    | Path
+    | None = None,  # File of the extractor's weights; None: the shipped ones, or for Inception $SAE_LIT_INCEPTION or the download
+    cache: bool = True,  # Keep features of real pictures that `load_data` made
+    seed: int = 0,  # Of the kernel distance's subsets
+    batch_size: int = 256,  # Pictures a batch
+) -> dict[str, float]:  # "ffd", "kfd", "kfd_std" (or "fid", "kid", "kid_std"), "precision", "recall"
     """Distance of generated pictures from real ones, through torch-fidelity.
 
     FID: Heusel et al. 2017, as in Structure by Architecture, section 4. KID: Bińkowski et al. 2018. Precision, recall: Kynkäänniemi et al. 2019.
     Raises ValueError for unknown `features`, too few pictures, NaN and wrong shapes, FileNotFoundError for missing weights."""
-    if features not in EYES: raise ValueError(f"features={features!r}; expected {' or '.join(map(repr, EYES))}")
+    if features not in EYES:
+        raise ValueError(f"features={features!r}; expected {' or '.join(map(repr, EYES))}")
     extractor = EYES[features](weights)
-    for side, pictures in (('real', real), ('fake', fake)): # before the work begins, where one can count
-        if getattr(pictures, 'ndim', 0) == 4 or isinstance(pictures, Dataset): check_enough(len(pictures), extractor.feature_dim, side, frechet)
-    seen = reference_features(real, extractor, batch_size, cache), extract(fake, extractor, batch_size, 'fake pictures')
+    for side, pictures in (("real", real), ("fake", fake)):  # before the work begins, where one can count
+        if getattr(pictures, "ndim", 0) == 4 or isinstance(pictures, Dataset):
+            check_enough(len(pictures), extractor.feature_dim, side, frechet)
+    seen = (
+        reference_features(real, extractor, batch_size, cache),
+        extract(fake, extractor, batch_size, "fake pictures"),
+    )
     scores = feature_distances(*seen, frechet, kid, prc, seed)
     return {NAMES[features].get(name, name): value for name, value in scores.items()}
 
 # %% ../../nbs/66_fidelity.ipynb #fa3d76fb
 class MadePictures(ImageDataset):
     "Pictures that a model makes when they are read."
+
     def __init__(
         self,
-        name: str, # What they are
-        model: nn.Module, # With `decode`: [B, D] -> [B, C, H, W]; in evaluation mode while it works
-        size: int, # How many
-        codes: Callable[[Tensor], Tensor], # Numbers of pictures, int64 [B], to their codes on the model's device, [B, D]
+        name: str,  # What they are
+        model: nn.Module,  # With `decode`: [B, D] -> [B, C, H, W]; in evaluation mode while it works
+        size: int,  # How many
+        codes: Callable[
+            [Tensor], Tensor
+        ],  # Numbers of pictures, int64 [B], to their codes on the model's device, [B, D]
     ):
-        with evaluating(model): shape = model.decode(codes(torch.arange(1))).shape[1:]
+        with evaluating(model):
+            shape = model.decode(codes(torch.arange(1))).shape[1:]
         super().__init__(name, shape, size)
         self.model, self.codes = model, codes
 
     def _read(self, rows: Tensor) -> Tensor:
-        with evaluating(self.model): return self.model.decode(self.codes(rows)).float().clamp(0, 1)
+        with evaluating(self.model):
+            return self.model.decode(self.codes(rows)).float().clamp(0, 1)
 
 # %% ../../nbs/66_fidelity.ipynb #e08ce562
 @checked(n=whole(1))
 def test_pictures(
-    data: ImageDataset, # Its test part is used; a part is used as it is
-    n: int = 5000, # How many; all of them if there are fewer
-    seed: int = 0, # Which ones
-) -> ImageDataset: # A view, nothing is copied
+    data: ImageDataset,  # Its test part is used; a part is used as it is
+    n: int = 5000,  # How many; all of them if there are fewer
+    seed: int = 0,  # Which ones
+) -> ImageDataset:  # A view, nothing is copied
     "Real test pictures, drawn without replacement. Raises ValueError for n < 1."
-    if n < 1: raise ValueError(f"n={n}; expected at least one picture")
-    test = data.part('test')
+    if n < 1:
+        raise ValueError(f"n={n}; expected at least one picture")
+    test = data.part("test")
     view = copy.copy(test)
     view.rows = test.source_rows(torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n])
     return view
 
+
 @checked(n=whole(1))
 def reconstructions(
-    model: nn.Module, # With `encode` (posterior means where there is a posterior) and `decode`
-    data: ImageDataset, # Its test part is used
-    n: int = 5000, # How many
-    seed: int = 0, # Which pictures: those of `test_pictures(data, n, seed)`
-) -> MadePictures: # In the same order
+    model: nn.Module,  # With `encode` (posterior means where there is a posterior) and `decode`
+    data: ImageDataset,  # Its test part is used
+    n: int = 5000,  # How many
+    seed: int = 0,  # Which pictures: those of `test_pictures(data, n, seed)`
+) -> MadePictures:  # In the same order
     "What a model makes of real test pictures."
     real = test_pictures(data, n, seed)
-    return MadePictures('reconstructions', model, len(real), lambda rows: model.encode(real.images(rows).to(device_of(model))))
+    return MadePictures(
+        "reconstructions", model, len(real), lambda rows: model.encode(real.images(rows).to(device_of(model)))
+    )
+
 
 @checked(n=whole(1))
 def samples(
-    model: nn.Module, # With `decode`
-    sampler: Callable[[int, int], Tensor], # (n, seed) to codes, [n, D]
-    n: int = 5000, # How many
-    seed: int = 0, # Of the sampler
+    model: nn.Module,  # With `decode`
+    sampler: Callable[[int, int], Tensor],  # (n, seed) to codes, [n, D]
+    n: int = 5000,  # How many
+    seed: int = 0,  # Of the sampler
 ) -> MadePictures:
     "New pictures, from codes that a sampler draws."
     codes = sampler(n, seed).to(device_of(model))
-    return MadePictures('samples', model, n, lambda rows: codes[rows.to(codes.device)])
+    return MadePictures("samples", model, n, lambda rows: codes[rows.to(codes.device)])
 
 # %% ../../nbs/66_fidelity.ipynb #532c66a8
 @checked(n=whole(1), features=one_of(EYES))
 def model_fidelity(
-    model: nn.Module, # With `encode`, `decode`, `groups` and a `bank`; without one, a bank is drawn from `data`
-    data: ImageDataset, # Whole, or a part
-    n: int = 5000, # Pictures a side; at most as many as the test part holds
-    seed: int = 0, # Which pictures and samples
-    features: str = 'factor-net', # "factor-net": FFD; "inception": FID
+    model: nn.Module,  # With `encode`, `decode`, `groups` and a `bank`; without one, a bank is drawn from `data`
+    data: ImageDataset,  # Whole, or a part
+    n: int = 5000,  # Pictures a side; at most as many as the test part holds
+    seed: int = 0,  # Which pictures and samples
+    features: str = "factor-net",  # "factor-net": FFD; "inception": FID
     *,
-    kid: bool = False, # Kernel distances as well
-    prc: bool = False, # Precision and recall as well
-    **options: object, # weights, cache, batch_size, frechet: as for `fidelity`
-) -> dict[str, float]: # "ffd_reconstructions", "ffd_hybrid", for some "ffd_prior"; so with every other score
+    kid: bool = False,  # Kernel distances as well
+    prc: bool = False,  # Precision and recall as well
+    **options: object,  # weights, cache, batch_size, frechet: as for `fidelity`
+) -> dict[str, float]:  # "ffd_reconstructions", "ffd_hybrid", for some "ffd_prior"; so with every other score
     """Fidelity of reconstructions, hybrid samples and, where the model has a prior, prior samples, against real test pictures.
 
     Structure by Architecture, sections 4 and 5. Raises ValueError and FileNotFoundError as `fidelity` does."""
     real = test_pictures(data, n, seed)
     bank = bank_of(model)
-    if bank is None: bank = encode(model, data, n=min(128, len(data.part('train'))), seed=seed)
-    made = {'reconstructions': reconstructions(model, data, n, seed),
-            'hybrid': samples(model, HybridSampler(bank, getattr(model, 'groups', None)), len(real), seed)}
-    if getattr(model, 'has_prior', False): made['prior'] = samples(model, PriorSampler(bank.shape[1]), len(real), seed)
-    scores = {kind: fidelity(real, fake, features, kid=kid, prc=prc, seed=seed, **options) for kind, fake in made.items()}
-    return {f'{name}_{kind}': value for kind, found in scores.items() for name, value in found.items()}
+    if bank is None:
+        bank = encode(model, data, n=min(128, len(data.part("train"))), seed=seed)
+    made = {
+        "reconstructions": reconstructions(model, data, n, seed),
+        "hybrid": samples(model, HybridSampler(bank, getattr(model, "groups", None)), len(real), seed),
+    }
+    if getattr(model, "has_prior", False):
+        made["prior"] = samples(model, PriorSampler(bank.shape[1]), len(real), seed)
+    scores = {
+        kind: fidelity(real, fake, features, kid=kid, prc=prc, seed=seed, **options)
+        for kind, fake in made.items()
+    }
+    return {f"{name}_{kind}": value for kind, found in scores.items() for name, value in found.items()}

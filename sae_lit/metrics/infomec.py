@@ -31,68 +31,90 @@ from .information import as_arrays, as_classes, information, joint_counts
 
 # %% ../../nbs/63_infomec.ipynb #2130c2ce
 def normalised_information(
-    codes: np.ndarray, # Finite numbers, [N, D]
-    classes: np.ndarray, # Class numbers from 0, int64 [N, F]; every factor takes two values or more
-    discrete: bool, # Whether codes take a few values each
-    seed: int, # Of the noise that breaks ties, for codes that are not discrete
-) -> np.ndarray: # 0 to 1 (a little more for estimates), [D, F]
+    codes: np.ndarray,  # Finite numbers, [N, D]
+    classes: np.ndarray,  # Class numbers from 0, int64 [N, F]; every factor takes two values or more
+    discrete: bool,  # Whether codes take a few values each
+    seed: int,  # Of the noise that breaks ties, for codes that are not discrete
+) -> np.ndarray:  # 0 to 1 (a little more for estimates), [D, F]
     "The share of each factor's entropy that each latent knows"
     entropy = np.array([information(np.diag(np.bincount(c))) for c in classes.T])
-    if discrete: return information(joint_counts(as_classes_of(codes), classes)) / entropy
+    if discrete:
+        return information(joint_counts(as_classes_of(codes), classes)) / entropy
     z = StandardScaler().fit_transform(codes)
-    found = [mutual_info_classif(z, c, discrete_features=False, n_neighbors=10, random_state=seed) for c in classes.T]
+    found = [
+        mutual_info_classif(z, c, discrete_features=False, n_neighbors=10, random_state=seed)
+        for c in classes.T
+    ]
     return np.stack(found, 1) / entropy
 
-def as_classes_of(codes: np.ndarray) -> np.ndarray: return np.stack([np.unique(z, return_inverse=True)[1] for z in codes.T], 1)
+
+def as_classes_of(codes: np.ndarray) -> np.ndarray:
+    return np.stack([np.unique(z, return_inverse=True)[1] for z in codes.T], 1)
 
 # %% ../../nbs/63_infomec.ipynb #ed723728
 def active_by(
-    codes: np.ndarray, # [N, D]
+    codes: np.ndarray,  # [N, D]
     discrete: bool,
-    pruning: str, # "iqr" (Tripod) or "range" (its predecessor)
-) -> np.ndarray: # bool [D]
+    pruning: str,  # "iqr" (Tripod) or "range" (its predecessor)
+) -> np.ndarray:  # bool [D]
     "Which latents move enough to count"
-    spread = np.ptp(codes, 0) if pruning == 'range' else np.subtract(*np.quantile(codes, (.75, .25), axis=0))
-    least = {'iqr': .1, 'range': 0.} if discrete else {'iqr': spread.max() / 10, 'range': spread.max() / 20}
-    if pruning not in least: raise ValueError(f"pruning={pruning!r}; expected 'iqr' or 'range'")
+    spread = (
+        np.ptp(codes, 0) if pruning == "range" else np.subtract(*np.quantile(codes, (0.75, 0.25), axis=0))
+    )
+    least = {"iqr": 0.1, "range": 0.0} if discrete else {"iqr": spread.max() / 10, "range": spread.max() / 20}
+    if pruning not in least:
+        raise ValueError(f"pruning={pruning!r}; expected 'iqr' or 'range'")
     return spread > least[pruning]
 
 # %% ../../nbs/63_infomec.ipynb #c85af907
 def peak(
-    nmi: np.ndarray, # Not negative, [rows, columns]
-) -> float: # 0: every row spread evenly, 1: every row has one entry
+    nmi: np.ndarray,  # Not negative, [rows, columns]
+) -> float:  # 0: every row spread evenly, 1: every row has one entry
     "Mean share of the largest entry in each row, scaled to [0, 1]; 1 for one column, 0 for no row or no column"
     rows, columns = nmi.shape
-    if not rows or not columns: return 0.
-    if columns == 1: return 1.
+    if not rows or not columns:
+        return 0.0
+    if columns == 1:
+        return 1.0
     total = nmi.sum(1)
     share = np.divide(nmi.max(1), total, out=np.full(rows, 1 / columns), where=total > 0)
     return float((share.mean() - 1 / columns) / (1 - 1 / columns))
 
 # %% ../../nbs/63_infomec.ipynb #70289d52
 def cross_entropy(
-    inputs: np.ndarray | spmatrix, # [N, columns]
-    classes: np.ndarray, # One factor, int64 [N]
-    folds: int | None, # Fit and score on different parts; None: on the same codes, as released
-    seed: int, # Of the folds
-    strength: float = np.inf, # Inverse of the L2 penalty; inf: none, as released
-) -> float: # Nats
+    inputs: np.ndarray | spmatrix,  # [N, columns]
+    classes: np.ndarray,  # One factor, int64 [N]
+    folds: int | None,  # Fit and score on different parts; None: on the same codes, as released
+    seed: int,  # Of the folds
+    strength: float = np.inf,  # Inverse of the L2 penalty; inf: none, as released
+) -> float:  # Nats
     "Cross-entropy of a logistic regression that predicts a factor from codes"
     everything = np.arange(len(classes))
-    parts = [(everything, everything)] if folds is None else StratifiedKFold(folds, shuffle=True, random_state=seed).split(inputs, classes)
+    parts = (
+        [(everything, everything)]
+        if folds is None
+        else StratifiedKFold(folds, shuffle=True, random_state=seed).split(inputs, classes)
+    )
     chances = np.zeros((len(classes), classes.max() + 1))
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', ConvergenceWarning) # 100 iterations is the published number
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 100 iterations is the published number
         for train, test in parts:
-            model = LogisticRegression(C=strength, class_weight='balanced', max_iter=100).fit(inputs[train], classes[train])
+            model = LogisticRegression(C=strength, class_weight="balanced", max_iter=100).fit(
+                inputs[train], classes[train]
+            )
             chances[np.ix_(test, model.classes_)] = model.predict_proba(inputs[test])
     return log_loss(classes, chances, labels=range(chances.shape[1]))
 
-def predictive_information(codes: np.ndarray, classes: np.ndarray, discrete: bool, folds: int | None, seed: int) -> float:
+
+def predictive_information(
+    codes: np.ndarray, classes: np.ndarray, discrete: bool, folds: int | None, seed: int
+) -> float:
     "Mean over factors of the share of ln(classes) that the regression explains"
     inputs = (OneHotEncoder() if discrete else StandardScaler()).fit_transform(codes)
     nothing = np.log(classes.max(0) + 1)
-    return float(np.mean([1 - cross_entropy(inputs, c, folds, seed) / null for c, null in zip(classes.T, nothing)]))
+    return float(
+        np.mean([1 - cross_entropy(inputs, c, folds, seed) / null for c, null in zip(classes.T, nothing)])
+    )
 
 # %% ../../nbs/63_infomec.ipynb #a941a673
 def in_bins(
@@ -144,54 +166,73 @@ def fresh_information(codes: np.ndarray, classes: np.ndarray, bins: int, folds: 
 @dataclass(frozen=True)
 class InfoMEC:
     "What `infomec` returns"
-    modularity: float # InfoM, 0 to 1: does a latent know about one factor only?
-    explicitness: float # InfoE, at most 1: can a linear classifier read the factors?
-    compactness: float # InfoC, 0 to 1: is a factor in one latent only?
-    nmi: np.ndarray # Share of each factor's entropy that each latent knows, [D, F]; NaN where the factor is constant
-    active: np.ndarray # Latents that count for modularity and compactness, bool [D]
+
+    modularity: float  # InfoM, 0 to 1: does a latent know about one factor only?
+    explicitness: float  # InfoE, at most 1: can a linear classifier read the factors?
+    compactness: float  # InfoC, 0 to 1: is a factor in one latent only?
+    nmi: (
+        np.ndarray
+    )  # Share of each factor's entropy that each latent knows, [D, F]; NaN where the factor is constant
+    active: np.ndarray  # Latents that count for modularity and compactness, bool [D]
 
 # %% ../../nbs/63_infomec.ipynb #623b79a4
 @checked(pruning=one_of("iqr", "range"), folds=whole(2))
 def infomec(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    discrete: bool, # Whether codes are quantised: each latent takes a few values
-    seed: int = 0, # Of the neighbour estimates and of the folds
-    pruning: Literal['iqr', 'range'] = 'iqr', # Which latents are active: Tripod's rule or its predecessor's
-    folds: int | None = None, # Cross-validate the explicitness; None: score it on the codes it was fitted to, as released
-    bins: int | None = None, # One estimator for codes of either kind, on at most so many values; None: as released
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    discrete: bool,  # Whether codes are quantised: each latent takes a few values
+    seed: int = 0,  # Of the neighbour estimates and of the folds
+    pruning: Literal["iqr", "range"] = "iqr",  # Which latents are active: Tripod's rule or its predecessor's
+    folds: int
+    | None = None,  # Cross-validate the explicitness; None: score it on the codes it was fitted to, as released
+    bins: int
+    | None = None,  # One estimator for codes of either kind, on at most so many values; None: as released
 ) -> InfoMEC:
     """Modularity, explicitness and compactness (Hsu et al. 2023, 2024), the values of Tripod's metrics/infomec.py.
 
     Raises ValueError if all factors are constant, for `discrete` codes with nearly as many values as samples, for folds < 2, bins < 2 and unknown pruning, and as `as_arrays` does."""
-    if folds is not None and folds < 2: raise ValueError(f"folds={folds}; expected at least 2, or None to score on the same codes")
-    if bins is not None and bins < 2: raise ValueError(f"bins={bins}; expected at least 2, or None: as released")
+    if folds is not None and folds < 2:
+        raise ValueError(f"folds={folds}; expected at least 2, or None to score on the same codes")
+    if bins is not None and bins < 2:
+        raise ValueError(f"bins={bins}; expected at least 2, or None: as released")
     codes, factors = as_arrays(codes, factors)
     values = max(len(np.unique(z)) for z in codes.T)
     if discrete and values > max(16, len(codes) // 2):
-        raise ValueError(f"discrete=True, but a latent takes {values:,} values in {len(codes):,} samples: every value would be a class of its own, and tell everything; give discrete=False, or round the codes to their levels")
+        raise ValueError(
+            f"discrete=True, but a latent takes {values:,} values in {len(codes):,} samples: every value would be a class of its own, and tell everything; give discrete=False, or round the codes to their levels"
+        )
     varies = factors.min(0) < factors.max(0)
-    if not varies.any(): raise ValueError(f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure")
+    if not varies.any():
+        raise ValueError(
+            f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure"
+        )
     active, classes = active_by(codes, discrete and bins is None, pruning), as_classes(factors[:, varies])
     nmi = np.full((codes.shape[1], factors.shape[1]), np.nan)
-    if bins is None: known = normalised_information(codes, classes, discrete, seed)
-    else: known = binned_information(codes, classes, bins)
+    if bins is None:
+        known = normalised_information(codes, classes, discrete, seed)
+    else:
+        known = binned_information(codes, classes, bins)
     nmi[:, varies] = known
-    if bins is not None: active &= informative(codes, classes, bins)
-    if not active.any(): return InfoMEC(0., 0., 0., nmi, active)
-    if bins is None: explicitness = predictive_information(codes, classes, discrete, folds, seed)
-    else: explicitness = fresh_information(codes, classes, bins, folds or 5, seed)
+    if bins is not None:
+        active &= informative(codes, classes, bins)
+    if not active.any():
+        return InfoMEC(0.0, 0.0, 0.0, nmi, active)
+    if bins is None:
+        explicitness = predictive_information(codes, classes, discrete, folds, seed)
+    else:
+        explicitness = fresh_information(codes, classes, bins, folds or 5, seed)
     return InfoMEC(peak(known[active]), explicitness, peak(known[active].T), nmi, active)
 
 # %% ../../nbs/63_infomec.ipynb #ad1d96d8
 @checked()
 def nmi_heatmap(
     result: InfoMEC,
-    names: Sequence[str] | None = None, # Of the factors; None: their numbers, from 1
-    groups: Sequence[Sequence[int]] | None = None, # Neighbouring latents that belong together, such as `model.groups`
-    title: str = '',
-) -> Figure: # Not shown
+    names: Sequence[str] | None = None,  # Of the factors; None: their numbers, from 1
+    groups: Sequence[Sequence[int]]
+    | None = None,  # Neighbouring latents that belong together, such as `model.groups`
+    title: str = "",
+) -> Figure:  # Not shown
     "Who knows what: factors down, latents across, the names of those that are not active in brackets. Raises ValueError for a wrong number of names."
-    latents = [f'z{j + 1}' if on else f'(z{j + 1})' for j, on in enumerate(result.active)]
-    names = [f'factor {f + 1}' for f in range(result.nmi.shape[1])] if names is None else list(names)
+    latents = [f"z{j + 1}" if on else f"(z{j + 1})" for j, on in enumerate(result.active)]
+    names = [f"factor {f + 1}" for f in range(result.nmi.shape[1])] if names is None else list(names)
     return heat_map(result.nmi.T, names, latents, variables(groups), high=1, title=title)

@@ -17,47 +17,57 @@ from ..data.checks import checked, one_of, whole
 
 # %% ../../nbs/60_information.ipynb #30b3aa79
 def as_arrays(
-    codes: ArrayLike | Tensor, # Real numbers, [N, D]
-    factors: ArrayLike | Tensor, # Numbers of any kind, [N, F]
-    whole: bool = True, # Factors must be whole numbers
-) -> tuple[np.ndarray, np.ndarray]: # Codes float64 [N, D], factors int64 [N, F] (float64 if they need not be whole)
+    codes: ArrayLike | Tensor,  # Real numbers, [N, D]
+    factors: ArrayLike | Tensor,  # Numbers of any kind, [N, F]
+    whole: bool = True,  # Factors must be whole numbers
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # Codes float64 [N, D], factors int64 [N, F] (float64 if they need not be whole)
     "Check and convert: all scores are computed in float64. Raises ValueError for wrong shapes, NaN or infinite codes, and factors that are not whole numbers."
-    codes = checks.codes('codes', codes)
-    factors = checks.factors('factors', factors) if whole else checks.codes('factors', factors)
+    codes = checks.codes("codes", codes)
+    factors = checks.factors("factors", factors) if whole else checks.codes("factors", factors)
     if len(codes) != len(factors):
-        raise ValueError(f"codes have {len(codes):,} rows, factors {len(factors):,}; expected the same N, one row per sample in both")
+        raise ValueError(
+            f"codes have {len(codes):,} rows, factors {len(factors):,}; expected the same N, one row per sample in both"
+        )
     return codes, factors
 
 # %% ../../nbs/60_information.ipynb #ffe042b7
 def edges_between(
-    latent: np.ndarray, # Finite numbers, [N]
-    bins: int, # >= 1
-    binning: str, # "width" or "quantile"
-) -> np.ndarray: # Inner edges, ascending, [bins - 1]; none for a latent that cannot be cut
+    latent: np.ndarray,  # Finite numbers, [N]
+    bins: int,  # >= 1
+    binning: str,  # "width" or "quantile"
+) -> np.ndarray:  # Inner edges, ascending, [bins - 1]; none for a latent that cannot be cut
     "Where one bin ends and the next begins: equal widths between minimum and maximum, or equally many samples."
-    if binning == 'quantile': return np.sort(latent)[np.arange(1, bins) * len(latent) // bins]
+    if binning == "quantile":
+        return np.sort(latent)[np.arange(1, bins) * len(latent) // bins]
     edges = np.linspace(latent.min(), latent.max(), bins + 1, dtype=np.result_type(latent, np.float16))
     return edges[1:-1] if (edges[1:] > edges[:-1]).all() else edges[:0]
 
+
 @checked(bins=whole(1), binning=one_of("width", "quantile"), codes=checks.codes)
 def discretise(
-    codes: np.ndarray, # Finite numbers, [N, D]
-    bins: int = 20, # Bins a latent, >= 1
-    binning: str = 'width', # "width": equal widths, as disentanglement_lib; "quantile": equally many samples a bin
-) -> np.ndarray: # Bin numbers 0 to bins - 1, int64 [N, D]
+    codes: np.ndarray,  # Finite numbers, [N, D]
+    bins: int = 20,  # Bins a latent, >= 1
+    binning: str = "width",  # "width": equal widths, as disentanglement_lib; "quantile": equally many samples a bin
+) -> np.ndarray:  # Bin numbers 0 to bins - 1, int64 [N, D]
     "Cut each latent into bins. Raises ValueError for fewer than one bin, or an unknown binning."
-    if bins < 1: raise ValueError(f"bins={bins}; expected at least one")
-    if binning not in ('width', 'quantile'): raise ValueError(f"binning={binning!r}; expected 'width' or 'quantile'")
+    if bins < 1:
+        raise ValueError(f"bins={bins}; expected at least one")
+    if binning not in ("width", "quantile"):
+        raise ValueError(f"binning={binning!r}; expected 'width' or 'quantile'")
     binned = np.zeros(codes.shape[::-1], np.int64)
     for number, latent in zip(binned, np.ascontiguousarray(codes.T)):
-        number += (latent >= edges_between(latent, bins, binning)[:, None]).sum(0) # faster than a binary search for so few edges
+        number += (latent >= edges_between(latent, bins, binning)[:, None]).sum(
+            0
+        )  # faster than a binary search for so few edges
     return binned.T
 
 # %% ../../nbs/60_information.ipynb #07c1c2bd
 def joint_counts(
-    binned: np.ndarray, # Bin numbers, int64 [N, D]
-    classes: np.ndarray, # Class numbers from 0, int64 [N, F]
-) -> np.ndarray: # int64 [D, F, bins, classes]
+    binned: np.ndarray,  # Bin numbers, int64 [N, D]
+    classes: np.ndarray,  # Class numbers from 0, int64 [N, F]
+) -> np.ndarray:  # int64 [D, F, bins, classes]
     "How often each bin of each latent meets each class of each factor."
     a, b = binned.max() + 1, classes.max() + 1
     latents, factors = np.ascontiguousarray(binned.T) * b, np.ascontiguousarray(classes.T)
@@ -66,9 +76,9 @@ def joint_counts(
 
 # %% ../../nbs/60_information.ipynb #02900e77
 def information(
-    counts: np.ndarray, # Tables of counts, [..., A, B], each with the same sum
-    correct: bool = False, # Miller-Madow: take away what chance adds
-) -> np.ndarray: # Nats, >= 0, [...]
+    counts: np.ndarray,  # Tables of counts, [..., A, B], each with the same sum
+    correct: bool = False,  # Miller-Madow: take away what chance adds
+) -> np.ndarray:  # Nats, >= 0, [...]
     "Mutual information of each table's two variables."
     counts = np.asarray(counts, np.float64)
     left, right = counts.sum(-1, keepdims=True), counts.sum(-2, keepdims=True)
@@ -77,23 +87,24 @@ def information(
     if correct:
         cells, rows, columns = ((c > 0).sum((-2, -1)) for c in (counts, left, right))
         found += (rows + columns - cells - 1) / (2 * n[..., 0, 0])
-    return np.maximum(found, 0) # rounding may leave -1e-17, the correction more
+    return np.maximum(found, 0)  # rounding may leave -1e-17, the correction more
 
 # %% ../../nbs/60_information.ipynb #8c377232
 def as_classes(
-    factors: np.ndarray, # Whole numbers, [N, F]
-) -> np.ndarray: # 0, 1, ... in each column without gaps, int64 [N, F]
+    factors: np.ndarray,  # Whole numbers, [N, F]
+) -> np.ndarray:  # 0, 1, ... in each column without gaps, int64 [N, F]
     "Number the values that occur."
     return np.stack([np.unique(f, return_inverse=True)[1] for f in factors.T], 1)
 
+
 @checked(bins=whole(1), binning=one_of("width", "quantile"))
 def mutual_information(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    bins: int = 20, # Bins a latent
-    binning: str = 'width', # "width" or "quantile"
-    correct: bool = False, # Miller-Madow bias correction
-) -> np.ndarray: # Nats, [D, F]
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    bins: int = 20,  # Bins a latent
+    binning: str = "width",  # "width" or "quantile"
+    correct: bool = False,  # Miller-Madow bias correction
+) -> np.ndarray:  # Nats, [D, F]
     """Information that each latent, cut into bins, has about each factor.
 
     The defaults are disentanglement_lib's (metrics/mig.py): equal widths, plug-in. Raises ValueError as `as_arrays` and `discretise` do."""
@@ -102,28 +113,32 @@ def mutual_information(
 
 # %% ../../nbs/60_information.ipynb #91f63967
 def numbered(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    bins: int = 20, # Bins a latent
-    binning: str = 'width', # "width" or "quantile"
-) -> tuple[np.ndarray, np.ndarray]: # Bin numbers [N, D]; class numbers of the factors that vary [N, F']; both int64
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    bins: int = 20,  # Bins a latent
+    binning: str = "width",  # "width" or "quantile"
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # Bin numbers [N, D]; class numbers of the factors that vary [N, F']; both int64
     "Latents and factors ready to be counted. Raises ValueError if no factor varies, and as `as_arrays` and `discretise` do."
     codes, factors = as_arrays(codes, factors)
     classes = as_classes(factors)
     varies = classes.max(0) > 0
     if not varies.any():
-        raise ValueError(f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure")
+        raise ValueError(
+            f"all {len(varies)} factors are constant in these {len(codes)} samples; there is nothing to measure"
+        )
     return discretise(codes, bins, binning), classes[:, varies]
 
 # %% ../../nbs/60_information.ipynb #d21ef4d9
 def gap(
-    counts: np.ndarray, # From `joint_counts`, [D, F, bins, classes]
-    correct: bool = False, # Miller-Madow bias correction, of the entropies too
-) -> float: # 0 to 1
+    counts: np.ndarray,  # From `joint_counts`, [D, F, bins, classes]
+    correct: bool = False,  # Miller-Madow bias correction, of the entropies too
+) -> float:  # 0 to 1
     "Mutual information gap of tables of counts: the mean over factors that vary in them; 0 if none does."
     ranked = np.sort(information(counts, correct), axis=0)[::-1]
-    second = ranked[1] if len(ranked) > 1 else 0.
-    same = counts[0].sum(-2)[..., None] * np.eye(counts.shape[-1]) # each factor with itself: H(v) = I(v; v)
+    second = ranked[1] if len(ranked) > 1 else 0.0
+    same = counts[0].sum(-2)[..., None] * np.eye(counts.shape[-1])  # each factor with itself: H(v) = I(v; v)
     entropy = information(same, correct)
     share = np.divide(ranked[0] - second, entropy, out=np.zeros_like(entropy), where=entropy > 0)
     return float(share.sum() / max((entropy > 0).sum(), 1))
@@ -131,12 +146,12 @@ def gap(
 # %% ../../nbs/60_information.ipynb #ee41bda6
 @checked(bins=whole(1), binning=one_of("width", "quantile"))
 def mig(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    bins: int = 20, # Bins a latent; caps the score of factors with more classes
-    binning: str = 'width', # "width": published, one outlier can ruin it; "quantile": equally many samples a bin
-    correct: bool = False, # Miller-Madow bias correction
-) -> float: # 0 to 1
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    bins: int = 20,  # Bins a latent; caps the score of factors with more classes
+    binning: str = "width",  # "width": published, one outlier can ruin it; "quantile": equally many samples a bin
+    correct: bool = False,  # Miller-Madow bias correction
+) -> float:  # 0 to 1
     """Mutual information gap (Chen et al. 2018); by default the value of disentanglement_lib's metrics/mig.py.
 
     With one latent the second best knows nothing: the gap is the first one's information.

@@ -15,29 +15,40 @@ from .information import as_arrays, discretise
 
 # %% ../../nbs/C2_irs.ipynb #8c1c8b67
 def straying(
-    codes: np.ndarray, # [N, D]
-    quantile: float, # 0 to 1
-) -> np.ndarray: # >= 0, [D]
+    codes: np.ndarray,  # [N, D]
+    quantile: float,  # 0 to 1
+) -> np.ndarray:  # >= 0, [D]
     "A quantile (linearly interpolated) of the distances from the mean."
     return np.quantile(np.abs(codes - codes.mean(0)), quantile, axis=0)
 
 # %% ../../nbs/C2_irs.ipynb #82fe2ea3
 @checked(quantile=real(0, 1, "(]"), bins=whole(1), normaliser=one_of("max", "quantile"))
 def robustness(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    quantile: float = .99, # 1: the paper's maximum
-    bins: int | None = 20, # Equal-width groups of a factor's values; None: every value is a group
-    normaliser: str = 'max', # "max": published; "quantile": the same quantile as within groups
-) -> tuple[np.ndarray, np.ndarray]: # IRS of each pair [D, F], NaN for dead latents and constant factors; and weights [D], 0 for dead latents
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    quantile: float = 0.99,  # 1: the paper's maximum
+    bins: int | None = 20,  # Equal-width groups of a factor's values; None: every value is a group
+    normaliser: str = "max",  # "max": published; "quantile": the same quantile as within groups
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # IRS of each pair [D, F], NaN for dead latents and constant factors; and weights [D], 0 for dead latents
     "How robust each latent is if each factor is held. Raises ValueError as `irs` does."
     codes, factors = as_arrays(codes, factors)
-    if not 0 < quantile <= 1: raise ValueError(f"quantile={quantile}; expected more than 0 and at most 1")
-    if normaliser not in ('max', 'quantile'): raise ValueError(f"normaliser={normaliser!r}; expected 'max' or 'quantile'")
+    if not 0 < quantile <= 1:
+        raise ValueError(f"quantile={quantile}; expected more than 0 and at most 1")
+    if normaliser not in ("max", "quantile"):
+        raise ValueError(f"normaliser={normaliser!r}; expected 'max' or 'quantile'")
     varies = np.flatnonzero(factors.min(0) < factors.max(0))
-    if not len(varies): raise ValueError(f"all {factors.shape[1]} factors are constant in these {len(codes)} samples; there is nothing to hold")
-    latents = np.ascontiguousarray(codes.T, np.result_type(codes, np.float32)) # rows: numpy adds numbers that lie side by side more exactly
-    weight = np.where(np.ptp(latents, axis=1) > 0, straying(latents.T, 1 if normaliser == 'max' else quantile), 0.)
+    if not len(varies):
+        raise ValueError(
+            f"all {factors.shape[1]} factors are constant in these {len(codes)} samples; there is nothing to hold"
+        )
+    latents = np.ascontiguousarray(
+        codes.T, np.result_type(codes, np.float32)
+    )  # rows: numpy adds numbers that lie side by side more exactly
+    weight = np.where(
+        np.ptp(latents, axis=1) > 0, straying(latents.T, 1 if normaliser == "max" else quantile), 0.0
+    )
     moves = np.flatnonzero(weight > 0)
     score = np.full((len(latents), factors.shape[1]), np.nan)
     for f in varies:
@@ -49,12 +60,12 @@ def robustness(
 # %% ../../nbs/C2_irs.ipynb #f9cd1fe3
 @checked(quantile=real(0, 1, "(]"), bins=whole(1), normaliser=one_of("max", "quantile"))
 def irs(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    quantile: float = .99, # 1: the paper's maximum
-    bins: int | None = 20, # Equal-width groups of a factor's values; None: every value is a group
-    normaliser: str = 'max', # "max": published; "quantile": the same quantile as within groups, so that noise scores near 0
-) -> float: # At most 1; 0 if no latent moves
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    quantile: float = 0.99,  # 1: the paper's maximum
+    bins: int | None = 20,  # Equal-width groups of a factor's values; None: every value is a group
+    normaliser: str = "max",  # "max": published; "quantile": the same quantile as within groups, so that noise scores near 0
+) -> float:  # At most 1; 0 if no latent moves
     """Interventional robustness score (Suter et al. 2019); by default the value of disentanglement_lib's metrics/irs.py.
 
     Computed in the codes' precision; pass float64 for more digits. Dead latents, and factors that take one value only, are left out.
@@ -62,5 +73,6 @@ def irs(
     Raises ValueError if all factors are constant, for a quantile outside (0, 1], an unknown normaliser, and as `as_arrays` and `discretise` do."""
     score, weight = robustness(codes, factors, quantile, bins, normaliser)
     moves = weight > 0
-    if not moves.any(): return 0.
+    if not moves.any():
+        return 0.0
     return float(np.average(np.nanmax(score[moves], axis=1), weights=weight[moves]))

@@ -15,33 +15,37 @@ from .information import information, joint_counts, numbered
 
 # %% ../../nbs/62_modularity.ipynb #37f25980
 def by_latent(
-    known: np.ndarray, # Information of each latent about each factor, >= 0, [D, F]
-) -> np.ndarray: # 0 to 1, [D]
+    known: np.ndarray,  # Information of each latent about each factor, >= 0, [D, F]
+) -> np.ndarray:  # 0 to 1, [D]
     "Modularity of each latent; 0 for one that knows nothing, 1 for any other if there is one factor only."
     best = known.max(1, keepdims=True)
-    share = np.divide(known, best, out=np.zeros_like(known), where=best > 0) # before squaring, or tiny informations would underflow
-    return np.where(best[:, 0] > 0, 1 - ((share**2).sum(1) - 1) / max(known.shape[1] - 1, 1), 0.)
+    share = np.divide(
+        known, best, out=np.zeros_like(known), where=best > 0
+    )  # before squaring, or tiny informations would underflow
+    return np.where(best[:, 0] > 0, 1 - ((share**2).sum(1) - 1) / max(known.shape[1] - 1, 1), 0.0)
 
 # %% ../../nbs/62_modularity.ipynb #2bc5a8bc
 def modular(
-    counts: np.ndarray, # From `joint_counts`, [D, F, bins, classes]
-    correct: bool = False, # Miller-Madow bias correction
-    min_information: float | None = None, # Nats
-) -> float: # 0 to 1
+    counts: np.ndarray,  # From `joint_counts`, [D, F, bins, classes]
+    correct: bool = False,  # Miller-Madow bias correction
+    min_information: float | None = None,  # Nats
+) -> float:  # 0 to 1
     "Modularity of tables of counts."
     known = information(counts, correct)
     kept = np.full(len(known), True) if min_information is None else known.max(1) > min_information
-    return float(by_latent(known[kept]).mean()) if kept.any() else 0.
+    return float(by_latent(known[kept]).mean()) if kept.any() else 0.0
+
 
 @checked(bins=whole(1), binning=one_of("width", "quantile"))
 def modularity(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    bins: int = 20, # Bins a latent
-    binning: str = 'width', # "width": published; "quantile": equally many samples a bin
-    correct: bool = False, # Miller-Madow bias correction
-    min_information: float | None = None, # Leave out latents that know no more than this (nats) of any factor; None: dead ones count, as 0
-) -> float: # 0 to 1
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    bins: int = 20,  # Bins a latent
+    binning: str = "width",  # "width": published; "quantile": equally many samples a bin
+    correct: bool = False,  # Miller-Madow bias correction
+    min_information: float
+    | None = None,  # Leave out latents that know no more than this (nats) of any factor; None: dead ones count, as 0
+) -> float:  # 0 to 1
     """Modularity (Ridgeway and Mozer 2018, section 3); by default the value of disentanglement_lib's metrics/modularity_explicitness.py.
 
     Factors that take one value only are left out. One factor: 1 for a latent that knows anything. No latent that counts: 0.

@@ -23,57 +23,72 @@ from .information import mutual_information
 
 # %% ../../nbs/65_order.ipynb #29b8e5f1
 def lost_by_a_sum(
-    curves: Tensor, # Pictures along a factor in several random contexts, [contexts, classes, pixels], at least two contexts
-) -> float: # 0: alike in all contexts, about 1: cancels on average
+    curves: Tensor,  # Pictures along a factor in several random contexts, [contexts, classes, pixels], at least two contexts
+) -> float:  # 0: alike in all contexts, about 1: cancels on average
     "Share of the variance along the curves that their average does not have. Raises ValueError where nothing moves."
     n, curves = len(curves), curves.double()
     total = curves.var(1, correction=0).sum(1).mean()
-    if total == 0: raise ValueError("no picture changes along this factor; there is nothing to draw")
+    if total == 0:
+        raise ValueError("no picture changes along this factor; there is nothing to draw")
     average = curves.mean(0).var(0, correction=0).sum()
     return float(1 - (n * average - total) / ((n - 1) * total))
 
 # %% ../../nbs/65_order.ipynb #d50ceb03
 @checked(contexts=whole(2))
 def nonlinearity(
-    data: ImageDataset, # With known factors on a full grid
-    contexts: int = 100, # Settings of the other factors, at least 2
-    seed: int = 0, # Which settings
-) -> np.ndarray: # One a factor, 0 to about 1, [F]; NaN where a factor has one class only
+    data: ImageDataset,  # With known factors on a full grid
+    contexts: int = 100,  # Settings of the other factors, at least 2
+    seed: int = 0,  # Which settings
+) -> np.ndarray:  # One a factor, 0 to about 1, [F]; NaN where a factor has one class only
     """How much of each factor's effect a linear decoder, a sum of one picture a class, cannot draw.
 
     Our measure for the observation of Structure by Architecture, section 5. Raises ValueError for data without a full factor grid."""
     space = data.factor_space
-    if space is None or len(space) != len(data): raise ValueError(f"{data.name!r} is no full grid of factors; give the whole data set, not a part")
+    if space is None or len(space) != len(data):
+        raise ValueError(f"{data.name!r} is no full grid of factors; give the whole data set, not a part")
     rows, settings, lost = places(data), space.sample(contexts, seed), np.full(len(space.sizes), np.nan)
     for f, size in enumerate(space.sizes):
-        if size < 2: continue
+        if size < 2:
+            continue
         along = settings[:, None].repeat(1, size, 1)
         along[:, :, f] = torch.arange(size)
-        lost[f] = lost_by_a_sum(data.images(rows[space.to_index(along.flatten(0, 1))]).flatten(1).unflatten(0, (contexts, size)).cpu())
+        lost[f] = lost_by_a_sum(
+            data.images(rows[space.to_index(along.flatten(0, 1))])
+            .flatten(1)
+            .unflatten(0, (contexts, size))
+            .cpu()
+        )
     return lost
 
 # %% ../../nbs/65_order.ipynb #de109a44
 @checked(bins=whole(1))
 def home_variable(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]
-    groups: Sequence[Sequence[int]], # Latents of each variable, in order of entry
-    bins: int = 20, # Equal-width bins a latent
-) -> np.ndarray: # Number of a variable for each factor, counted from 0, int64 [F]
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]
+    groups: Sequence[Sequence[int]],  # Latents of each variable, in order of entry
+    bins: int = 20,  # Equal-width bins a latent
+) -> np.ndarray:  # Number of a variable for each factor, counted from 0, int64 [F]
     "The variable of the latent that has most information about each factor. Raises ValueError as `as_arrays` does."
-    codes, owner = checks.codes('codes', codes), {d: g for g, group in enumerate(groups) for d in group}
-    if missing := sorted({*range(np.shape(codes)[1])} - owner.keys()): refuse('groups', groups, f"groups that hold every latent; {missing} are in none")
+    codes, owner = checks.codes("codes", codes), {d: g for g, group in enumerate(groups) for d in group}
+    if missing := sorted({*range(np.shape(codes)[1])} - owner.keys()):
+        refuse("groups", groups, f"groups that hold every latent; {missing} are in none")
     return np.array([owner[int(d)] for d in mutual_information(codes, factors, bins).argmax(0)])
 
-@checked(hardness=shape('F', look=False), homes=shape('F'))
+
+@checked(hardness=shape("F", look=False), homes=shape("F"))
 def order_correlation(
-    hardness: np.ndarray, # From `nonlinearity`, [F]
-    homes: np.ndarray, # From `home_variable`, [F]
-) -> float: # Spearman's rank correlation, -1: hard factors enter first; 0 where all factors share a variable
+    hardness: np.ndarray,  # From `nonlinearity`, [F]
+    homes: np.ndarray,  # From `home_variable`, [F]
+) -> float:  # Spearman's rank correlation, -1: hard factors enter first; 0 where all factors share a variable
     "Whether hard factors enter early. Raises ValueError for fewer than three factors that vary."
     hardness, homes = hardness.double().numpy(), homes.double().numpy()
-    if hardness.shape != homes.shape: refuse('homes', homes, f"{len(hardness)} variables, one per factor of hardness")
+    if hardness.shape != homes.shape:
+        refuse("homes", homes, f"{len(hardness)} variables, one per factor of hardness")
     varies = np.isfinite(hardness)
-    if varies.sum() < 3: raise ValueError(f"hardness of {varies.sum()} varying factors are too few for a rank correlation; three are needed")
-    if np.ptp(homes[varies]) == 0: return 0.
+    if varies.sum() < 3:
+        raise ValueError(
+            f"hardness of {varies.sum()} varying factors are too few for a rank correlation; three are needed"
+        )
+    if np.ptp(homes[varies]) == 0:
+        return 0.0
     return float(spearmanr(hardness[varies], homes[varies]).statistic)

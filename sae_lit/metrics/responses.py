@@ -26,8 +26,8 @@ from ..sampling.hybrid import HybridSampler
 # %% ../../nbs/64_responses.ipynb #a1bbd0ff
 @contextmanager
 def _measuring(
-    model: Any, # With `encode` and `decode`
-    z: Tensor, # Its device serves a model that is no module
+    model: Any,  # With `encode` and `decode`
+    z: Tensor,  # Its device serves a model that is no module
 ) -> Iterator[torch.device]:
     "The device to work on, without gradients and, for modules, in evaluation mode."
     with evaluating(model) if isinstance(model, nn.Module) else torch.no_grad():
@@ -36,117 +36,152 @@ def _measuring(
 # %% ../../nbs/64_responses.ipynb #c13cbf06
 @torch.no_grad()
 def squared_responses(
-    model: Any, # With `encode` and `decode`
-    base: Tensor, # Codes, [B, D]
-    other: Tensor, # Codes whose values replace theirs, [B, D]
-    owner: Tensor, # Group of each latent, 0 to G - 1, int64 [D]
-) -> Tensor: # (s(z^do(g)) - s(z))^2, float64 [B, G, D]
+    model: Any,  # With `encode` and `decode`
+    base: Tensor,  # Codes, [B, D]
+    other: Tensor,  # Codes whose values replace theirs, [B, D]
+    owner: Tensor,  # Group of each latent, 0 to G - 1, int64 [D]
+) -> Tensor:  # (s(z^do(g)) - s(z))^2, float64 [B, G, D]
     "How far each latent of the response moves, for one intervention on each group. Raises ValueError for responses that are no codes."
+
     def respond(z: Tensor) -> Tensor:
         s = model.encode(model.decode(z))
-        if s.shape != z.shape: raise ValueError(f"encode(decode(z)) has shape {list(s.shape)}; expected {list(z.shape)}, that of the codes")
-        if not s.isfinite().all(): raise ValueError("the model's responses hold NaN or infinity; train it again")
+        if s.shape != z.shape:
+            raise ValueError(
+                f"encode(decode(z)) has shape {list(s.shape)}; expected {list(z.shape)}, that of the codes"
+            )
+        if not s.isfinite().all():
+            raise ValueError("the model's responses hold NaN or infinity; train it again")
         return s.double()
+
     before = respond(base)
-    return torch.stack([(respond(torch.where(owner == g, other, base)) - before).square() for g in range(int(owner.max()) + 1)], 1)
+    return torch.stack(
+        [
+            (respond(torch.where(owner == g, other, base)) - before).square()
+            for g in range(int(owner.max()) + 1)
+        ],
+        1,
+    )
 
 # %% ../../nbs/64_responses.ipynb #d04c0aa0
 @checked(n=whole(1))
 def response_matrix(
-    model: Any, # With `encode` and `decode`
-    z: Tensor, # Codes to start from and to take values from: of pictures, or from a sampler, [N >= 2, D]
-    n: int = 1000, # Interventions on each latent, at least 1
-    seed: int = 0, # Which ones
-    groups: Sequence[Sequence[int]] | None = None, # Latents that are replaced together, such as `model.groups`; None: one at a time
-    batch_size: int = 256, # Pictures at a time
-) -> Tensor: # Root mean squares on the CPU, float64 [D, D], or [len(groups), D]; row: what was changed, column: what moved
+    model: Any,  # With `encode` and `decode`
+    z: Tensor,  # Codes to start from and to take values from: of pictures, or from a sampler, [N >= 2, D]
+    n: int = 1000,  # Interventions on each latent, at least 1
+    seed: int = 0,  # Which ones
+    groups: Sequence[Sequence[int]]
+    | None = None,  # Latents that are replaced together, such as `model.groups`; None: one at a time
+    batch_size: int = 256,  # Pictures at a time
+) -> Tensor:  # Root mean squares on the CPU, float64 [D, D], or [len(groups), D]; row: what was changed, column: what moved
     """The latent response matrix (arXiv 2106.16091).
 
     Raises ValueError for codes that are not [N >= 2, D] or not finite, for groups that do not hold every latent once,
     and for responses that are not finite codes."""
-    if n < 1: raise ValueError(f"n={n}; expected at least one intervention")
+    if n < 1:
+        raise ValueError(f"n={n}; expected at least one intervention")
     sampler, rng = HybridSampler(z, groups), torch.Generator().manual_seed(seed)
     rows = torch.randint(len(sampler.bank), (n,), generator=rng)
     others = (rows + torch.randint(1, len(sampler.bank), (n,), generator=rng)) % len(sampler.bank)
-    total = 0.
+    total = 0.0
     with _measuring(model, sampler.bank) as device:
-        like = next((p for p in model.parameters() if p.is_floating_point()), sampler.bank) if isinstance(model, nn.Module) else sampler.bank
+        like = (
+            next((p for p in model.parameters() if p.is_floating_point()), sampler.bank)
+            if isinstance(model, nn.Module)
+            else sampler.bank
+        )
         bank, owner = sampler.bank.to(device, like.dtype), sampler.owner.to(device)
         for a, b in zip(rows.to(device).split(batch_size), others.to(device).split(batch_size)):
             total = total + squared_responses(model, bank[a], bank[b], owner).sum(0)
     return (total / n).sqrt().cpu()
 
 # %% ../../nbs/64_responses.ipynb #bbaff724
-@checked(M=shape('rows', 'D'), z=shape('N', 'D'))
+@checked(M=shape("rows", "D"), z=shape("N", "D"))
 def relative_responses(
-    M: Tensor, # From `response_matrix`, [D, D] or [k, D]
-    z: Tensor, # The codes it was measured with, [N, D]
-) -> Tensor: # Float64, same shape; a latent that never varies and never moves has a column of 0
+    M: Tensor,  # From `response_matrix`, [D, D] or [k, D]
+    z: Tensor,  # The codes it was measured with, [N, D]
+) -> Tensor:  # Float64, same shape; a latent that never varies and never moves has a column of 0
     "Responses in units of what exchanging the responding latent itself would give. Raises ValueError for a latent that is constant in `z` and yet moves."
-    if M.shape[1] != z.shape[1]: raise ValueError(f"the matrix has {M.shape[1]} columns, the codes have {z.shape[1]} latents; expected as many")
-    full = 2**.5 * z.detach().double().cpu().std(0)
+    if M.shape[1] != z.shape[1]:
+        raise ValueError(
+            f"the matrix has {M.shape[1]} columns, the codes have {z.shape[1]} latents; expected as many"
+        )
+    full = 2**0.5 * z.detach().double().cpu().std(0)
     moves = (full == 0) & (M > 0).any(0)
-    if moves.any(): raise ValueError(f"latents {moves.nonzero().flatten().tolist()} are constant in z but move; give codes that vary, such as encode(model, data)")
+    if moves.any():
+        raise ValueError(
+            f"latents {moves.nonzero().flatten().tolist()} are constant in z but move; give codes that vary, such as encode(model, data)"
+        )
     return M.double() / full.where(full > 0, torch.ones((), dtype=torch.float64))
 
 # %% ../../nbs/64_responses.ipynb #fdd14935
-@checked(M=shape('rows', 'columns'))
+@checked(M=shape("rows", "columns"))
 def plot_responses(
-    M: Tensor, # [rows, columns], not negative
-    rows: Sequence[str] | None = None, # Names of what was changed, such as factors; None: do(z1), ..., or do(U1), ... for whole chunks
-    columns: Sequence[str] | None = None, # Names of what moved; None: z1, z2, ...
-    groups: Sequence[Sequence[int]] | None = None, # Neighbouring latents that belong together, such as `model.groups`
-    title: str = '',
-) -> Figure: # Not shown
+    M: Tensor,  # [rows, columns], not negative
+    rows: Sequence[str]
+    | None = None,  # Names of what was changed, such as factors; None: do(z1), ..., or do(U1), ... for whole chunks
+    columns: Sequence[str] | None = None,  # Names of what moved; None: z1, z2, ...
+    groups: Sequence[Sequence[int]]
+    | None = None,  # Neighbouring latents that belong together, such as `model.groups`
+    title: str = "",
+) -> Figure:  # Not shown
     "Heat map of responses. Raises ValueError for a wrong number of names, and for groups that do not fit."
-    latents = rows is None and len(M) == M.shape[1] # changed one by one, so that the groups are theirs, too
+    latents = rows is None and len(M) == M.shape[1]  # changed one by one, so that the groups are theirs, too
     rows = [f"do({'z' if latents else 'U'}{j + 1})" for j in range(len(M))] if rows is None else list(rows)
-    columns = [f'z{k + 1}' for k in range(M.shape[1])] if columns is None else list(columns)
-    return heat_map(M.detach().cpu(), rows, columns, variables(groups), square=latents, title=title, xlabel='moves')
+    columns = [f"z{k + 1}" for k in range(M.shape[1])] if columns is None else list(columns)
+    return heat_map(
+        M.detach().cpu(), rows, columns, variables(groups), square=latents, title=title, xlabel="moves"
+    )
 
 # %% ../../nbs/64_responses.ipynb #261f2c7b
-@checked(M=shape('rows', 'D'))
+@checked(M=shape("rows", "D"))
 def chunk_matrix(
-    M: Tensor, # Relative responses, [D, D], or [k, D] from interventions on whole chunks
-    groups: Sequence[Sequence[int]], # Latents of each chunk; all D, each once
-) -> Tensor: # [k, k]
+    M: Tensor,  # Relative responses, [D, D], or [k, D] from interventions on whole chunks
+    groups: Sequence[Sequence[int]],  # Latents of each chunk; all D, each once
+) -> Tensor:  # [k, k]
     "Responses of chunks to chunks. Raises ValueError for groups that do not hold every latent once, and for a matrix that does not fit them."
-    HybridSampler(torch.zeros(2, M.shape[1]), groups) # checks the groups
-    if M.shape[0] not in (M.shape[1], len(groups)): raise ValueError(f"the matrix has {M.shape[0]} rows; expected {M.shape[1]} latents or {len(groups)} chunks")
+    HybridSampler(torch.zeros(2, M.shape[1]), groups)  # checks the groups
+    if M.shape[0] not in (M.shape[1], len(groups)):
+        raise ValueError(
+            f"the matrix has {M.shape[0]} rows; expected {M.shape[1]} latents or {len(groups)} chunks"
+        )
     squares = M.double().square()
     moved = torch.stack([squares[:, list(g)].mean(1) for g in groups], 1)
-    if M.shape[0] != len(groups): moved = torch.stack([moved[list(g)].sum(0) for g in groups])
+    if M.shape[0] != len(groups):
+        moved = torch.stack([moved[list(g)].sum(0) for g in groups])
     return moved.sqrt()
 
 # %% ../../nbs/64_responses.ipynb #62cee799
-@checked(M=shape('D', 'D'))
+@checked(M=shape("D", "D"))
 def unused_latents(
-    M: Tensor, # Relative responses, [D, D]
-    threshold: float = .1, # Share of a full exchange
-) -> list[int]: # Their numbers, from 0
+    M: Tensor,  # Relative responses, [D, D]
+    threshold: float = 0.1,  # Share of a full exchange
+) -> list[int]:  # Their numbers, from 0
     "Latents whose intervention moves no latent by as much as `threshold`."
     return (M.amax(1) < threshold).nonzero().flatten().tolist()
 
 # %% ../../nbs/64_responses.ipynb #7d39df31
-@checked(M=shape('D', 'D'))
+@checked(M=shape("D", "D"))
 def hybrid_risk(
-    M: Tensor, # Relative responses, or a chunk matrix of them, [D, D]
-    latents: Sequence[int] | None = None, # Which ones; None: all. Those that are not in `unused_latents(M)` are a good choice
-) -> float: # 0: exchanging one moves no other. 1: as much as exchanging the other itself. 0 for fewer than two latents
+    M: Tensor,  # Relative responses, or a chunk matrix of them, [D, D]
+    latents: Sequence[int]
+    | None = None,  # Which ones; None: all. Those that are not in `unused_latents(M)` are a good choice
+) -> float:  # 0: exchanging one moves no other. 1: as much as exchanging the other itself. 0 for fewer than two latents
     "Mean response off the diagonal. Raises ValueError for a matrix that is not square."
-    if M.ndim != 2 or M.shape[0] != M.shape[1]: raise ValueError(f"the matrix has shape {list(M.shape)}; expected [D, D], or chunk_matrix(M, groups)")
-    if latents is not None: M = M[list(latents)][:, list(latents)]
+    if M.ndim != 2 or M.shape[0] != M.shape[1]:
+        raise ValueError(f"the matrix has shape {list(M.shape)}; expected [D, D], or chunk_matrix(M, groups)")
+    if latents is not None:
+        M = M[list(latents)][:, list(latents)]
     size = len(M)
-    return ((M.sum() - M.trace()) / (size * (size - 1))).item() if size > 1 else 0.
+    return ((M.sum() - M.trace()) / (size * (size - 1))).item() if size > 1 else 0.0
 
 # %% ../../nbs/64_responses.ipynb #8964f8a0
 def factor_traversals(
-    factors: Tensor, # Classes of all pictures, int64 [N, F]
-    space: FactorSpace, # Their grid
-    factor: int, # Which one varies, from 0
-    n: int, # How many traversals at most
-    rng: torch.Generator, # Which ones
-) -> Tensor: # Picture numbers, int64 [T <= n, classes of the factor]; T = 0 if none is complete
+    factors: Tensor,  # Classes of all pictures, int64 [N, F]
+    space: FactorSpace,  # Their grid
+    factor: int,  # Which one varies, from 0
+    n: int,  # How many traversals at most
+    rng: torch.Generator,  # Which ones
+) -> Tensor:  # Picture numbers, int64 [T <= n, classes of the factor]; T = 0 if none is complete
     "Pictures that differ in one factor alone, all of its classes in order; the first picture where several have the same factors."
     have, order = space.to_index(factors).sort(stable=True)
     steps, found = torch.arange(space.sizes[factor]), []
@@ -156,16 +191,17 @@ def factor_traversals(
         want = space.to_index(line.flatten(0, 1)).view(len(pick), -1)
         at = torch.searchsorted(have, want).clamp(max=len(have) - 1)
         found.append(order[at[(have[at] == want).all(1)]])
-        if sum(map(len, found)) >= n: break
+        if sum(map(len, found)) >= n:
+            break
     return torch.cat(found)[:n]
 
 # %% ../../nbs/64_responses.ipynb #108ea8ec
 def ordered_pairs(
-    traversals: int, # T
-    classes: int, # S >= 2
-    n: int, # Pairs for each traversal, at most
+    traversals: int,  # T
+    classes: int,  # S >= 2
+    n: int,  # Pairs for each traversal, at most
     rng: torch.Generator,
-) -> tuple[Tensor, Tensor]: # Two different classes, int64 [T, min(n, S (S - 1))] each
+) -> tuple[Tensor, Tensor]:  # Two different classes, int64 [T, min(n, S (S - 1))] each
     "Random ordered pairs of different classes for each traversal, none twice."
     number = torch.rand(traversals, classes * (classes - 1), generator=rng).argsort(1)[:, :n]
     first, second = number // (classes - 1), number % (classes - 1)
@@ -174,60 +210,84 @@ def ordered_pairs(
 # %% ../../nbs/64_responses.ipynb #dc78301a
 @checked(traversals=whole(1), interventions=whole(1))
 def conditioned_responses(
-    model: Any, # With `encode` and `decode`
-    data: ImageDataset, # With factors; whole, since a part holds hardly a complete traversal
-    traversals: int = 50, # Of each factor, at least 1
-    interventions: int = 32, # In each traversal, at least 1
-    seed: int = 0, # Which ones
-    batch_size: int = 256, # Pictures at a time
-) -> Tensor: # On the CPU, float64 [F, D]; a factor with one class has a row of 0
+    model: Any,  # With `encode` and `decode`
+    data: ImageDataset,  # With factors; whole, since a part holds hardly a complete traversal
+    traversals: int = 50,  # Of each factor, at least 1
+    interventions: int = 32,  # In each traversal, at least 1
+    seed: int = 0,  # Which ones
+    batch_size: int = 256,  # Pictures at a time
+) -> Tensor:  # On the CPU, float64 [F, D]; a factor with one class has a row of 0
     """Response of each latent to interventions with values of one factor's traversals (arXiv 2106.16091).
 
     Raises ValueError for data without factors or without a complete traversal of one of them."""
-    if min(traversals, interventions) < 1: raise ValueError(f"traversals={traversals} and interventions={interventions}; expected at least one each")
-    factors, space, rng = data.factors(slice(None)).cpu(), data.factor_space, torch.Generator().manual_seed(seed)
+    if min(traversals, interventions) < 1:
+        raise ValueError(
+            f"traversals={traversals} and interventions={interventions}; expected at least one each"
+        )
+    factors, space, rng = (
+        data.factors(slice(None)).cpu(),
+        data.factor_space,
+        torch.Generator().manual_seed(seed),
+    )
     rows = []
     for f, (name, size) in enumerate(zip(space.names, space.sizes)):
         lines = factor_traversals(factors, space, f, traversals, rng)
-        if not len(lines): raise ValueError(f"{data!r} holds no complete traversal of factor {name!r}; give the whole data set")
+        if not len(lines):
+            raise ValueError(
+                f"{data!r} holds no complete traversal of factor {name!r}; give the whole data set"
+            )
         rows.append(_along(model, data, lines, interventions, rng, batch_size))
     return torch.stack(rows)
 
 # %% ../../nbs/64_responses.ipynb #559753f4
-def _along(model: Any, data: ImageDataset, lines: Tensor, interventions: int, rng: torch.Generator, batch_size: int) -> Tensor:
+def _along(
+    model: Any, data: ImageDataset, lines: Tensor, interventions: int, rng: torch.Generator, batch_size: int
+) -> Tensor:
     "Mean response of each latent to interventions along the traversals `lines`, float64 [D]."
     with _measuring(model, torch.empty(0, device=data.device)) as device:
-        codes = torch.cat([model.encode(data.images(part).to(device)) for part in lines.flatten().split(batch_size)])
-        if lines.shape[1] == 1: return torch.zeros(codes.shape[1], dtype=torch.float64)
+        codes = torch.cat(
+            [model.encode(data.images(part).to(device)) for part in lines.flatten().split(batch_size)]
+        )
+        if lines.shape[1] == 1:
+            return torch.zeros(codes.shape[1], dtype=torch.float64)
         codes, owner = codes.unflatten(0, lines.shape), torch.arange(codes.shape[1], device=device)
         a, b = (pair.to(device) for pair in ordered_pairs(*lines.shape, interventions, rng))
         line = torch.arange(len(lines), device=device)[:, None]
-        pairs = zip(codes[line, a].flatten(0, 1).split(batch_size), codes[line, b].flatten(0, 1).split(batch_size))
+        pairs = zip(
+            codes[line, a].flatten(0, 1).split(batch_size), codes[line, b].flatten(0, 1).split(batch_size)
+        )
         own = [squared_responses(model, base, other, owner).diagonal(dim1=1, dim2=2) for base, other in pairs]
     return torch.cat(own).unflatten(0, a.shape).mean(1).sqrt().mean(0).cpu()
 
 # %% ../../nbs/64_responses.ipynb #67a8ba60
 def _share(R: Tensor, dim: int, rescaled: bool) -> float:
     "Sum of the largest entries along `dim`, as a share of the total."
-    if R.ndim != 2 or not (R >= 0).all() or R.isinf().any(): raise ValueError("expected responses [F, D], finite and not negative, as conditioned_responses gives them")
+    if R.ndim != 2 or not (R >= 0).all() or R.isinf().any():
+        raise ValueError(
+            "expected responses [F, D], finite and not negative, as conditioned_responses gives them"
+        )
     total, chance = R.sum().item(), 1 / R.shape[dim]
-    if total == 0: return 0.
+    if total == 0:
+        return 0.0
     share = R.amax(dim).sum().item() / total
-    if not rescaled: return share
-    return (share - chance) / (1 - chance) if chance < 1 else 1.
+    if not rescaled:
+        return share
+    return (share - chance) / (1 - chance) if chance < 1 else 1.0
 
-@checked(R=shape('F', 'D'))
+
+@checked(R=shape("F", "D"))
 def causal_disentanglement(
-    R: Tensor, # From `conditioned_responses`, [F, D]
-    rescaled: bool = False, # So that equal responses give 0 instead of 1/F
-) -> float: # At most 1. 1 if there is one factor only; 0 if nothing responds
+    R: Tensor,  # From `conditioned_responses`, [F, D]
+    rescaled: bool = False,  # So that equal responses give 0 instead of 1/F
+) -> float:  # At most 1. 1 if there is one factor only; 0 if nothing responds
     "Does each latent answer to one factor? (CDS, arXiv 2106.16091.) Raises ValueError for negative or not finite responses."
     return _share(R, 0, rescaled)
 
-@checked(R=shape('F', 'D'))
+
+@checked(R=shape("F", "D"))
 def causal_completeness(
-    R: Tensor, # From `conditioned_responses`, [F, D]
-    rescaled: bool = False, # So that equal responses give 0 instead of 1/D
-) -> float: # At most 1. 1 if there is one latent only; 0 if nothing responds
+    R: Tensor,  # From `conditioned_responses`, [F, D]
+    rescaled: bool = False,  # So that equal responses give 0 instead of 1/D
+) -> float:  # At most 1. 1 if there is one latent only; 0 if nothing responds
     "Is each factor answered by one latent? The twin of CDS. Raises ValueError for negative or not finite responses."
     return _share(R, 1, rescaled)

@@ -17,154 +17,191 @@ from .information import as_arrays, as_classes
 # %% ../../nbs/C1_sap.ipynb #1cb22b48
 class Ranked:
     "Codes in ascending order, with running sums over all samples and over those of each class."
+
     def __init__(
         self,
-        codes: np.ndarray, # [N, D]
-        classes: np.ndarray, # From 0, no gaps, int64 [N, F]
+        codes: np.ndarray,  # [N, D]
+        classes: np.ndarray,  # From 0, no gaps, int64 [N, F]
     ):
         (n, d), f, k = codes.shape, classes.shape[1], classes.max() + 1
         self.z, self.shape, self.keys = np.empty((d, n)), (d, f, k), np.empty((d * f, n), np.int64)
-        self.total, self.own = np.zeros((2, d, n + 1)), np.zeros((2, d * f, n + 1)) # running sums of z and of its square
-        labels = classes.T.astype(np.int16, order='C') # short integers sort fast
-        for i, latent in enumerate(codes.T.astype(np.float64, order='C')):
+        self.total, self.own = (
+            np.zeros((2, d, n + 1)),
+            np.zeros((2, d * f, n + 1)),
+        )  # running sums of z and of its square
+        labels = classes.T.astype(np.int16, order="C")  # short integers sort fast
+        for i, latent in enumerate(codes.T.astype(np.float64, order="C")):
             order = latent.argsort()
             self.z[i] = latent[order]
-            powers = np.stack([self.z[i], self.z[i]**2])
+            powers = np.stack([self.z[i], self.z[i] ** 2])
             powers.cumsum(1, out=self.total[:, i, 1:])
             for row, label in enumerate(labels, start=i * f):
-                by_class = (label := label.take(order)).argsort(kind='stable')
+                by_class = (label := label.take(order)).argsort(kind="stable")
                 powers.take(by_class, 1).cumsum(1, out=self.own[:, row, 1:])
                 self.keys[row] = (row * k + label.take(by_class).astype(np.int64)) * n + by_class
 
 # %% ../../nbs/C1_sap.ipynb #2637c2f8
 def moments(
     ranked: Ranked,
-    low: np.ndarray, # First rank, [D, F, K]
-    high: np.ndarray, # Rank after the last one, [D, F, K]
-) -> tuple[np.ndarray, np.ndarray]: # Numbers, sums and sums of squares, [3, D, F, K]: of all samples, of the class's own
+    low: np.ndarray,  # First rank, [D, F, K]
+    high: np.ndarray,  # Rank after the last one, [D, F, K]
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # Numbers, sums and sums of squares, [3, D, F, K]: of all samples, of the class's own
     "Sums over a range of ranks for each latent, factor and class."
     (d, f, k), n = ranked.shape, ranked.z.shape[1]
     latent, row = np.arange(d)[:, None, None], np.arange(d * f).reshape(d, f, 1)
     everybody = ranked.total[:, latent, high] - ranked.total[:, latent, low]
-    first, last = (np.searchsorted(ranked.keys.ravel(), (row * k + np.arange(k)) * n + rank) - row * n for rank in (low, high))
+    first, last = (
+        np.searchsorted(ranked.keys.ravel(), (row * k + np.arange(k)) * n + rank) - row * n
+        for rank in (low, high)
+    )
     own = ranked.own[:, row, last] - ranked.own[:, row, first]
     return np.stack([high - low, *everybody]), np.stack([last - first, *own])
 
 # %% ../../nbs/C1_sap.ipynb #06ad8306
 def newton_step(
     ranked: Ranked,
-    plane: np.ndarray, # Slopes and intercepts, [2, D, F, K]
-    weight: tuple[np.ndarray, np.ndarray], # C times the weights of positives and of negatives, each [F, K]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # Objective [D, F, K], step [2, D, F, K], slope along it (<= 0) [D, F, K]
+    plane: np.ndarray,  # Slopes and intercepts, [2, D, F, K]
+    weight: tuple[np.ndarray, np.ndarray],  # C times the weights of positives and of negatives, each [F, K]
+) -> tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]:  # Objective [D, F, K], step [2, D, F, K], slope along it (<= 0) [D, F, K]
     "The objective of each machine and its Newton step."
     (w, b), n = plane, ranked.z.shape[1]
-    with np.errstate(divide='ignore', invalid='ignore'): # w = 0: everybody or nobody is active
-        bounds = [np.stack([np.searchsorted(z, t) for z, t in zip(ranked.z, (side - b) / w)]) for side in (1, -1)]
+    with np.errstate(divide="ignore", invalid="ignore"):  # w = 0: everybody or nobody is active
+        bounds = [
+            np.stack([np.searchsorted(z, t) for z, t in zip(ranked.z, (side - b) / w)]) for side in (1, -1)
+        ]
     below = moments(ranked, np.where(w >= 0, 0, bounds[0]), np.where(w >= 0, bounds[0], n))
     above = moments(ranked, np.where(w >= 0, bounds[1], 0), np.where(w >= 0, n, bounds[1]))
     positive, negative = 2 * weight[0] * below[1], 2 * weight[1] * (above[0] - above[1])
     (s0, s1, s2), (t0, t1, _) = positive + negative, positive - negative
-    objective = .5 * (w**2 + b**2 + s2 * w**2 + 2 * s1 * w * b + s0 * b**2 - 2 * t1 * w - 2 * t0 * b + s0)
+    objective = 0.5 * (w**2 + b**2 + s2 * w**2 + 2 * s1 * w * b + s0 * b**2 - 2 * t1 * w - 2 * t0 * b + s0)
     dw, db = w + s2 * w + s1 * b - t1, b + s1 * w + s0 * b - t0
     step = np.stack([s1 * db - (1 + s0) * dw, s1 * dw - (1 + s2) * db]) / ((1 + s2) * (1 + s0) - s1**2)
     return objective, step, dw * step[0] + db * step[1]
 
 # %% ../../nbs/C1_sap.ipynb #99c33ffa
 def separators(
-    codes: np.ndarray, # [N, D]
-    classes: np.ndarray, # From 0, no gaps, at least two a factor; int64 [N, F]
-    C: float = .01, # Weight of errors against the size of slope and intercept
-) -> np.ndarray: # Slopes and intercepts, [2, D, F, K]
+    codes: np.ndarray,  # [N, D]
+    classes: np.ndarray,  # From 0, no gaps, at least two a factor; int64 [N, F]
+    C: float = 0.01,  # Weight of errors against the size of slope and intercept
+) -> np.ndarray:  # Slopes and intercepts, [2, D, F, K]
     "Squared-hinge support vector machines of one latent, one factor, one class each: all their minima."
     ranked, n = Ranked(codes, classes), len(codes)
     size = np.stack([np.bincount(v, minlength=ranked.shape[2]) for v in classes.T])
     k = (size > 0).sum(1, keepdims=True)
-    weight = C * n / (k * np.maximum(size, 1)), C * np.where(k == 2, n / (2 * np.maximum(n - size, 1)), 1.)
+    weight = C * n / (k * np.maximum(size, 1)), C * np.where(k == 2, n / (2 * np.maximum(n - size, 1)), 1.0)
     plane, length = np.zeros((2, *ranked.shape)), np.ones(ranked.shape)
     value, step, slope = newton_step(ranked, plane, weight)
     for _ in range(100):
-        if (-slope <= 1e-18 * value).all(): break
+        if (-slope <= 1e-18 * value).all():
+            break
         there = plane + length * step
         found = newton_step(ranked, there, weight)
         better = found[0] <= value * (1 + 1e-14) + 1e-4 * length * slope
-        plane, value, step, slope = (np.where(better, new, old) for new, old in zip((there, *found), (plane, value, step, slope)))
-        length = np.where(better, 1., length / 2)
+        plane, value, step, slope = (
+            np.where(better, new, old) for new, old in zip((there, *found), (plane, value, step, slope))
+        )
+        length = np.where(better, 1.0, length / 2)
     plane[1, :, size == 0] = -np.inf
     return plane
 
 # %% ../../nbs/C1_sap.ipynb #4e144d84
 def predict(
-    plane: np.ndarray, # From `separators`, [2, D, F, K]
-    codes: np.ndarray, # [M, D]
-) -> np.ndarray: # Class numbers, int64 [D, F, M]
+    plane: np.ndarray,  # From `separators`, [2, D, F, K]
+    codes: np.ndarray,  # [M, D]
+) -> np.ndarray:  # Class numbers, int64 [D, F, M]
     "The class that each latent alone predicts of each factor."
     predicted = np.empty((*plane.shape[1:3], len(codes)), np.int64)
-    for z, (w, b), row in zip(codes.T.astype(np.float64, order='C'), plane.swapaxes(0, 1), predicted):
-        for f, used in enumerate(b > -np.inf): row[f] = (w[f, used, None] * z + b[f, used, None]).argmax(0)
+    for z, (w, b), row in zip(codes.T.astype(np.float64, order="C"), plane.swapaxes(0, 1), predicted):
+        for f, used in enumerate(b > -np.inf):
+            row[f] = (w[f, used, None] * z + b[f, used, None]).argmax(0)
     return predicted
 
 # %% ../../nbs/C1_sap.ipynb #699b8f64
 def accuracies(
-    train: tuple[np.ndarray, np.ndarray], # Codes [N, D] and factors [N, F], each factor with at least two values
-    test: tuple[np.ndarray, np.ndarray], # Codes [M, D] and factors [M, F]
-    balanced: bool, # Mean over the classes of the test, not over its samples
-) -> np.ndarray: # 0 to 1, [D, F]
+    train: tuple[
+        np.ndarray, np.ndarray
+    ],  # Codes [N, D] and factors [N, F], each factor with at least two values
+    test: tuple[np.ndarray, np.ndarray],  # Codes [M, D] and factors [M, F]
+    balanced: bool,  # Mean over the classes of the test, not over its samples
+) -> np.ndarray:  # 0 to 1, [D, F]
     "How well each latent alone predicts each factor."
     predicted = predict(separators(train[0], as_classes(train[1])), test[0])
     score, dead = np.empty(predicted.shape[:2]), np.ptp(train[0], 0) == 0
     for f, (seen, true) in enumerate(zip(train[1].T, test[1].T)):
         values, size = np.unique(seen, return_counts=True)
         predicted[dead, f] = size.argmax()
-        right = values[predicted[:, f]] == true # a class that training lacks is never predicted
+        right = values[predicted[:, f]] == true  # a class that training lacks is never predicted
         _, label, size = np.unique(true, return_inverse=True, return_counts=True)
         score[:, f] = right @ (1 / (len(size) * size[label])) if balanced else right.mean(1)
     return score
 
 # %% ../../nbs/C1_sap.ipynb #7d03f7e0
 def squared_correlation(
-    codes: np.ndarray, # [N, D]
-    factors: np.ndarray, # [N, F], none constant
-) -> np.ndarray: # 0 to 1, [D, F]
+    codes: np.ndarray,  # [N, D]
+    factors: np.ndarray,  # [N, F], none constant
+) -> np.ndarray:  # 0 to 1, [D, F]
     "Squared Pearson correlations; 0 for latents whose variance is at most 1e-12, as published."
     z, v = (a - a.mean(0) for a in (codes.astype(np.float64), factors.astype(np.float64)))
     variance, n = (z**2).sum(0), max(len(z) - 1, 1)
-    square = (z.T @ v)**2
-    return np.divide(square, variance[:, None] * (v**2).sum(0), out=np.zeros_like(square), where=variance[:, None] > 1e-12 * n)
+    square = (z.T @ v) ** 2
+    return np.divide(
+        square,
+        variance[:, None] * (v**2).sum(0),
+        out=np.zeros_like(square),
+        where=variance[:, None] > 1e-12 * n,
+    )
 
 # %% ../../nbs/C1_sap.ipynb #370c7afa
 @checked()
 def sap_matrix(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]; any numbers if continuous
-    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor] | None = None, # Fresh (codes, factors); None: a random tenth is held out
-    continuous: bool = False, # Squared correlation instead of accuracy; `test` is not used
-    balanced: bool = False, # Mean accuracy over classes, as in the paper, not over samples, as published
-    standardise: bool = False, # Latents of mean 0 and variance 1, so that their scale does not matter
-    seed: int = 0, # Of the held-out tenth
-) -> np.ndarray: # Predictability of each factor by each latent, 0 to 1, [D, F]; NaN for factors that are constant in training
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]; any numbers if continuous
+    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor]
+    | None = None,  # Fresh (codes, factors); None: a random tenth is held out
+    continuous: bool = False,  # Squared correlation instead of accuracy; `test` is not used
+    balanced: bool = False,  # Mean accuracy over classes, as in the paper, not over samples, as published
+    standardise: bool = False,  # Latents of mean 0 and variance 1, so that their scale does not matter
+    seed: int = 0,  # Of the held-out tenth
+) -> np.ndarray:  # Predictability of each factor by each latent, 0 to 1, [D, F]; NaN for factors that are constant in training
     "The scores S whose gaps are the SAP score. Raises ValueError as `sap` does."
     train = as_arrays(codes, factors, whole=not continuous)
-    if not continuous: train, test = train_and_test(train, test, seed)
+    if not continuous:
+        train, test = train_and_test(train, test, seed)
     varies = train[1].min(0) < train[1].max(0)
-    if not varies.any(): raise ValueError(f"all factors are constant in these {len(train[1])} samples; there is nothing to predict")
+    if not varies.any():
+        raise ValueError(
+            f"all factors are constant in these {len(train[1])} samples; there is nothing to predict"
+        )
     score = np.full((train[0].shape[1], len(varies)), np.nan)
-    if continuous: score[:, varies] = squared_correlation(train[0], train[1][:, varies])
+    if continuous:
+        score[:, varies] = squared_correlation(train[0], train[1][:, varies])
     else:
-        centre, scale = (train[0].mean(0), np.where(np.ptp(train[0], 0) > 0, train[0].std(0), 1)) if standardise else (0, 1)
-        score[:, varies] = accuracies(*(((z - centre) / scale, v[:, varies]) for z, v in (train, test)), balanced)
+        centre, scale = (
+            (train[0].mean(0), np.where(np.ptp(train[0], 0) > 0, train[0].std(0), 1))
+            if standardise
+            else (0, 1)
+        )
+        score[:, varies] = accuracies(
+            *(((z - centre) / scale, v[:, varies]) for z, v in (train, test)), balanced
+        )
     return score
 
 # %% ../../nbs/C1_sap.ipynb #3a4efe82
 @checked()
 def sap(
-    codes: ArrayLike | Tensor, # [N, D]
-    factors: ArrayLike | Tensor, # Whole numbers, [N, F]; any numbers if continuous
-    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor] | None = None, # Fresh (codes, factors); None: a random tenth is held out
-    continuous: bool = False, # Squared correlation instead of accuracy; `test` is not used
-    balanced: bool = False, # Mean accuracy over classes, as in the paper, not over samples, as published
-    standardise: bool = False, # Latents of mean 0 and variance 1, so that their scale does not matter
-    seed: int = 0, # Of the held-out tenth
-) -> float: # 0 to 1
+    codes: ArrayLike | Tensor,  # [N, D]
+    factors: ArrayLike | Tensor,  # Whole numbers, [N, F]; any numbers if continuous
+    test: tuple[ArrayLike | Tensor, ArrayLike | Tensor]
+    | None = None,  # Fresh (codes, factors); None: a random tenth is held out
+    continuous: bool = False,  # Squared correlation instead of accuracy; `test` is not used
+    balanced: bool = False,  # Mean accuracy over classes, as in the paper, not over samples, as published
+    standardise: bool = False,  # Latents of mean 0 and variance 1, so that their scale does not matter
+    seed: int = 0,  # Of the held-out tenth
+) -> float:  # 0 to 1
     """Separated attribute predictability (Kumar et al. 2018, section 3); by default as in disentanglement_lib's metrics/sap_score.py.
 
     Within two test samples an entry of `sap_matrix` from scikit-learn's solver; the continuous score is exact. A dead latent keeps the accuracy of the most frequent class.
@@ -174,6 +211,13 @@ def sap(
     score = sap_matrix(codes, factors, test, **options)
     if len(score) == 1:
         dead = lambda codes: np.zeros((len(codes), 1))
-        score = np.vstack([score, sap_matrix(dead(codes), factors, test if test is None else (dead(test[0]), test[1]), **options)])
+        score = np.vstack(
+            [
+                score,
+                sap_matrix(
+                    dead(codes), factors, test if test is None else (dead(test[0]), test[1]), **options
+                ),
+            ]
+        )
     second, best = np.sort(score, axis=0)[-2:]
     return float(np.nanmean(best - second))

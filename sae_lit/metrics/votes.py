@@ -19,33 +19,34 @@ from ..data.factors import FactorSpace
 
 # %% ../../nbs/C4_votes.ipynb #bcee9e87
 def hold(
-    factor_space: FactorSpace, # The grid
-    rows: Tensor, # Row numbers, int64 [G, B]
-    held: Tensor, # Factor to hold in each group, int64 [G]
-    like: Tensor, # Row numbers whose class to take over, int64 [G, B] or [G, 1]
-) -> Tensor: # Row numbers, int64 [G, B]
+    factor_space: FactorSpace,  # The grid
+    rows: Tensor,  # Row numbers, int64 [G, B]
+    held: Tensor,  # Factor to hold in each group, int64 [G]
+    like: Tensor,  # Row numbers whose class to take over, int64 [G, B] or [G, 1]
+) -> Tensor:  # Row numbers, int64 [G, B]
     "Give the rows of group g the class that `like` has in factor `held[g]`; all other factors stay."
     stride, size = (torch.tensor(x)[held][:, None] for x in (factor_space.strides, factor_space.sizes))
     return rows + (like // stride % size - rows // stride % size) * stride
 
 # %% ../../nbs/C4_votes.ipynb #ecc1c893
 def draw_held(
-    factor_space: FactorSpace, # The grid
-    groups: int, # How many, G >= 1
-    generator: torch.Generator, # Source of randomness
-) -> Tensor: # Factor of each group, int64 [G]
+    factor_space: FactorSpace,  # The grid
+    groups: int,  # How many, G >= 1
+    generator: torch.Generator,  # Source of randomness
+) -> Tensor:  # Factor of each group, int64 [G]
     "Draw factors, uniformly among those with two classes or more. Raises ValueError if there are none."
     varying = torch.tensor([f for f, size in enumerate(factor_space.sizes) if size > 1], dtype=torch.int64)
-    if not len(varying): raise ValueError(f"no factor of {factor_space} has two classes; there is nothing to hold")
+    if not len(varying):
+        raise ValueError(f"no factor of {factor_space} has two classes; there is nothing to hold")
     return varying[torch.randint(len(varying), (groups,), generator=generator)]
 
 # %% ../../nbs/C4_votes.ipynb #ac850dde
 def draw_groups(
-    factor_space: FactorSpace, # The grid
-    groups: int, # How many, G >= 1
-    batch_size: int, # Pictures a group, B >= 1
-    generator: torch.Generator, # Source of randomness
-) -> tuple[Tensor, Tensor]: # Factor held in each group [G] and row numbers [G, B], int64
+    factor_space: FactorSpace,  # The grid
+    groups: int,  # How many, G >= 1
+    batch_size: int,  # Pictures a group, B >= 1
+    generator: torch.Generator,  # Source of randomness
+) -> tuple[Tensor, Tensor]:  # Factor held in each group [G] and row numbers [G, B], int64
     "Groups for the FactorVAE score: all rows of a group have the first one's class of the held factor."
     held = draw_held(factor_space, groups, generator)
     rows = torch.randint(len(factor_space), (groups, batch_size), generator=generator)
@@ -53,11 +54,11 @@ def draw_groups(
 
 # %% ../../nbs/C4_votes.ipynb #9a9faa7e
 def draw_pairs(
-    factor_space: FactorSpace, # The grid
-    groups: int, # How many, G >= 1
-    batch_size: int, # Pairs a group, B >= 1
-    generator: torch.Generator, # Source of randomness
-) -> tuple[Tensor, Tensor]: # Factor held in each group [G] and row numbers of the pairs [2, G, B], int64
+    factor_space: FactorSpace,  # The grid
+    groups: int,  # How many, G >= 1
+    batch_size: int,  # Pairs a group, B >= 1
+    generator: torch.Generator,  # Source of randomness
+) -> tuple[Tensor, Tensor]:  # Factor held in each group [G] and row numbers of the pairs [2, G, B], int64
     "Groups for the BetaVAE score: the two rows of a pair have the same class of the held factor."
     held = draw_held(factor_space, groups, generator)
     first, second = torch.randint(len(factor_space), (2, groups, batch_size), generator=generator)
@@ -66,17 +67,21 @@ def draw_pairs(
 # %% ../../nbs/C4_votes.ipynb #f5cfb1de
 @torch.no_grad()
 def encode_once(
-    encode: Callable[[Tensor], ArrayLike | Tensor], # Row numbers, int64 [n] -> codes [n, D]
-    *groups: Tensor, # Row numbers, int64, of any shape
-    batch_size: int = 512, # Rows a call
-) -> tuple[Tensor, list[Tensor]]: # Codes of the distinct rows, float64 [U, D] on the CPU; and for each of `groups` where in them its codes are
+    encode: Callable[[Tensor], ArrayLike | Tensor],  # Row numbers, int64 [n] -> codes [n, D]
+    *groups: Tensor,  # Row numbers, int64, of any shape
+    batch_size: int = 512,  # Rows a call
+) -> tuple[
+    Tensor, list[Tensor]
+]:  # Codes of the distinct rows, float64 [U, D] on the CPU; and for each of `groups` where in them its codes are
     "Encode every row that occurs, once. Raises ValueError for codes of a wrong shape, and for NaN or infinite ones."
     needed, places = torch.unique(torch.cat([g.flatten() for g in groups]), return_inverse=True)
     parts = []
     for index in needed.split(batch_size):
-        z = torch.as_tensor(encode(index)).to('cpu', torch.float64)
+        z = torch.as_tensor(encode(index)).to("cpu", torch.float64)
         if z.ndim != 2 or len(z) != len(index) or z.shape[1] != (parts or [z])[0].shape[1]:
-            raise ValueError(f"encode returned codes of shape {list(z.shape)} for {len(index)} rows; expected [{len(index)}, D] with one D for all calls")
+            raise ValueError(
+                f"encode returned codes of shape {list(z.shape)} for {len(index)} rows; expected [{len(index)}, D] with one D for all calls"
+            )
         parts.append(z)
     codes = torch.cat(parts)
     if bad := (~codes.isfinite().all(0)).nonzero().flatten().tolist():
@@ -85,22 +90,22 @@ def encode_once(
 
 # %% ../../nbs/C4_votes.ipynb #402edf8a
 def votes_of(
-    codes: Tensor, # [U, D]
-    groups: Tensor, # Places in `codes`, int64 [G, B], B >= 2
-    scale: Tensor, # Variance of each latent; inf: it cannot be voted for, [D]
-    block: int = 1000, # Groups at a time
-) -> Tensor: # int64 [G]
+    codes: Tensor,  # [U, D]
+    groups: Tensor,  # Places in `codes`, int64 [G, B], B >= 2
+    scale: Tensor,  # Variance of each latent; inf: it cannot be voted for, [D]
+    block: int = 1000,  # Groups at a time
+) -> Tensor:  # int64 [G]
     "The latent that varies least in each group, relative to `scale`; the first of equals."
-    local = [(z - z[:, :1]).var(1) for z in (codes[g] for g in groups.split(block))] # ddof 1
+    local = [(z - z[:, :1]).var(1) for z in (codes[g] for g in groups.split(block))]  # ddof 1
     return torch.cat(local).div(scale).masked_fill(scale.isinf(), torch.inf).argmin(1)
 
 # %% ../../nbs/C4_votes.ipynb #b6192e4b
 def activity(
-    codes: Tensor, # Codes of random pictures, [N, D], N >= 2
-    threshold: float = 0., # Least standard deviation, >= 0
-) -> Tensor: # [D]
+    codes: Tensor,  # Codes of random pictures, [N, D], N >= 2
+    threshold: float = 0.0,  # Least standard deviation, >= 0
+) -> Tensor:  # [D]
     "Variance of each latent (ddof 1); inf for those that are constant or below the threshold."
-    moves = codes - codes[:1] # so that a constant is exactly 0
+    moves = codes - codes[:1]  # so that a constant is exactly 0
     spread = moves.var(0)
     return spread.masked_fill((spread == 0) | (spread.sqrt() < threshold), torch.inf)
 
@@ -108,78 +113,98 @@ def activity(
 def at_least(least: int, **numbers: int) -> None:
     "Raise ValueError for the first of the named numbers that is less than `least`."
     for name, n in numbers.items():
-        if n < least: raise ValueError(f"{name}={n}; expected at least {least}")
+        if n < least:
+            raise ValueError(f"{name}={n}; expected at least {least}")
 
 # %% ../../nbs/C4_votes.ipynb #ce79f9ee
-@checked(votes=whole(1), test_votes=whole(1), batch_size=whole(2), variance_samples=whole(2), threshold=real(0))
+@checked(
+    votes=whole(1), test_votes=whole(1), batch_size=whole(2), variance_samples=whole(2), threshold=real(0)
+)
 def vote_matrices(
-    encode: Callable[[Tensor], ArrayLike | Tensor], # Row numbers, int64 [n] -> codes [n, D]
-    factor_space: FactorSpace, # The grid that row numbers refer to, F factors
+    encode: Callable[[Tensor], ArrayLike | Tensor],  # Row numbers, int64 [n] -> codes [n, D]
+    factor_space: FactorSpace,  # The grid that row numbers refer to, F factors
     *,
-    votes: int = 10_000, # For the classifier
-    test_votes: int = 5_000, # For the score
-    batch_size: int = 64, # Pictures a vote, >= 2
-    variance_samples: int = 10_000, # Pictures for the latents' variances, >= 2
-    threshold: float = 0., # Latents of less standard deviation get no vote; .05 in the study's configuration
-    seed: int = 0, # Same seed, same votes
-) -> tuple[Tensor, Tensor]: # Counts by latent and factor held, int64 [D, F]: first votes, test votes; all 0 if no latent is active
+    votes: int = 10_000,  # For the classifier
+    test_votes: int = 5_000,  # For the score
+    batch_size: int = 64,  # Pictures a vote, >= 2
+    variance_samples: int = 10_000,  # Pictures for the latents' variances, >= 2
+    threshold: float = 0.0,  # Latents of less standard deviation get no vote; .05 in the study's configuration
+    seed: int = 0,  # Same seed, same votes
+) -> tuple[
+    Tensor, Tensor
+]:  # Counts by latent and factor held, int64 [D, F]: first votes, test votes; all 0 if no latent is active
     "The votes that `factor_vae_score` counts. Raises ValueError as it does."
     at_least(1, votes=votes, test_votes=test_votes)
     at_least(2, batch_size=batch_size, variance_samples=variance_samples)
-    if not threshold >= 0: raise ValueError(f"threshold={threshold}; expected a standard deviation, 0 or more")
+    if not threshold >= 0:
+        raise ValueError(f"threshold={threshold}; expected a standard deviation, 0 or more")
     rng = torch.Generator().manual_seed(seed)
     sample = torch.randint(len(factor_space), (variance_samples,), generator=rng)
     held, rows = zip(*[draw_groups(factor_space, n, batch_size, rng) for n in (votes, test_votes)])
     codes, (sample, *groups) = encode_once(encode, sample, *rows)
     scale = activity(codes[sample], threshold)
     counts = torch.zeros(2, codes.shape[1], len(factor_space.sizes), dtype=torch.int64)
-    if scale.isinf().all(): return counts[0], counts[1]
-    for v, f, g in zip(counts, held, groups): v.index_put_((votes_of(codes, g, scale), f), torch.tensor(1), accumulate=True)
+    if scale.isinf().all():
+        return counts[0], counts[1]
+    for v, f, g in zip(counts, held, groups):
+        v.index_put_((votes_of(codes, g, scale), f), torch.tensor(1), accumulate=True)
     return counts[0], counts[1]
 
 # %% ../../nbs/C4_votes.ipynb #cff40e35
-@checked(votes=whole(1), test_votes=whole(1), batch_size=whole(2), variance_samples=whole(2), threshold=real(0))
+@checked(
+    votes=whole(1), test_votes=whole(1), batch_size=whole(2), variance_samples=whole(2), threshold=real(0)
+)
 def factor_vae_score(
-    encode: Callable[[Tensor], ArrayLike | Tensor], # Row numbers, int64 [n] -> codes [n, D]
-    factor_space: FactorSpace, # The grid that row numbers refer to
+    encode: Callable[[Tensor], ArrayLike | Tensor],  # Row numbers, int64 [n] -> codes [n, D]
+    factor_space: FactorSpace,  # The grid that row numbers refer to
     *,
-    votes: int = 10_000, # For the classifier
-    test_votes: int = 5_000, # For the score
-    batch_size: int = 64, # Pictures a vote, >= 2
-    variance_samples: int = 10_000, # Pictures for the latents' variances, >= 2
-    threshold: float = 0., # Latents of less standard deviation get no vote; .05 in the study's configuration
-    seed: int = 0, # Same seed, same score
-) -> float: # Accuracy on the test votes, 0 to 1; chance is 1 by the number of factors
+    votes: int = 10_000,  # For the classifier
+    test_votes: int = 5_000,  # For the score
+    batch_size: int = 64,  # Pictures a vote, >= 2
+    variance_samples: int = 10_000,  # Pictures for the latents' variances, >= 2
+    threshold: float = 0.0,  # Latents of less standard deviation get no vote; .05 in the study's configuration
+    seed: int = 0,  # Same seed, same score
+) -> float:  # Accuracy on the test votes, 0 to 1; chance is 1 by the number of factors
     """FactorVAE score (Kim and Mnih 2018, section 4), as in disentanglement_lib's factor_vae.py: fresh test votes, latents pruned by standard deviation.
 
     Constant latents are never active; no latent is active: 0. Factors with one class are never held; a single other factor: 1. Equal counts: the first factor.
     Every picture is encoded at most once.
     Raises ValueError for too few votes or pictures, a negative threshold, a grid of one picture, and as `encode_once` does."""
-    train, test = vote_matrices(encode, factor_space, votes=votes, test_votes=test_votes, batch_size=batch_size,
-                                variance_samples=variance_samples, threshold=threshold, seed=seed)
+    train, test = vote_matrices(
+        encode,
+        factor_space,
+        votes=votes,
+        test_votes=test_votes,
+        batch_size=batch_size,
+        variance_samples=variance_samples,
+        threshold=threshold,
+        seed=seed,
+    )
     return test.gather(1, train.argmax(1, keepdim=True)).sum().item() / test_votes
 
 # %% ../../nbs/C4_votes.ipynb #3566458f
 def distances(
-    codes: Tensor, # [U, D]
-    pairs: Tensor, # Places in `codes`, int64 [2, G, B]
-    block: int = 1000, # Groups at a time
-) -> Tensor: # >= 0, [G, D]
+    codes: Tensor,  # [U, D]
+    pairs: Tensor,  # Places in `codes`, int64 [2, G, B]
+    block: int = 1000,  # Groups at a time
+) -> Tensor:  # >= 0, [G, D]
     "Mean distance of the two codes of a pair, in each group and latent."
-    return torch.cat([(codes[first] - codes[second]).abs().mean(1) for first, second in pairs.split(block, 1)])
+    return torch.cat(
+        [(codes[first] - codes[second]).abs().mean(1) for first, second in pairs.split(block, 1)]
+    )
 
 # %% ../../nbs/C4_votes.ipynb #70a81767
 @checked(examples=whole(1), test_examples=whole(1))
 def beta_vae_score(
-    encode: Callable[[Tensor], ArrayLike | Tensor], # Row numbers, int64 [n] -> codes [n, D]
-    factor_space: FactorSpace, # The grid that row numbers refer to
+    encode: Callable[[Tensor], ArrayLike | Tensor],  # Row numbers, int64 [n] -> codes [n, D]
+    factor_space: FactorSpace,  # The grid that row numbers refer to
     *,
-    examples: int = 10_000, # For the classifier
-    test_examples: int = 5_000, # For the score
-    batch_size: int = 64, # Pairs an example, >= 1
-    standardise: bool = False, # Give every distance mean 0 and deviation 1 over the first examples, so that units do not matter
-    seed: int = 0, # Same seed, same score
-) -> float: # Accuracy on the test examples, 0 to 1; chance is 1 by the number of factors
+    examples: int = 10_000,  # For the classifier
+    test_examples: int = 5_000,  # For the score
+    batch_size: int = 64,  # Pairs an example, >= 1
+    standardise: bool = False,  # Give every distance mean 0 and deviation 1 over the first examples, so that units do not matter
+    seed: int = 0,  # Same seed, same score
+) -> float:  # Accuracy on the test examples, 0 to 1; chance is 1 by the number of factors
     """BetaVAE score (Higgins et al. 2017, section 3), as in disentanglement_lib's beta_vae.py: scikit-learn's logistic regression, fresh test examples.
 
     The classifier's penalty makes the published score depend on the codes' unit; `standardise` cures that.
@@ -189,8 +214,10 @@ def beta_vae_score(
     rng = torch.Generator().manual_seed(seed)
     held, rows = zip(*[draw_pairs(factor_space, n, batch_size, rng) for n in (examples, test_examples)])
     codes, groups = encode_once(encode, *rows)
-    if sum(size > 1 for size in factor_space.sizes) == 1: return 1.
-    if len(held[0].unique()) == 1: raise ValueError(f"examples={examples} held one factor only; draw more")
+    if sum(size > 1 for size in factor_space.sizes) == 1:
+        return 1.0
+    if len(held[0].unique()) == 1:
+        raise ValueError(f"examples={examples} held one factor only; draw more")
     x = [distances(codes, g) for g in groups]
     if standardise:
         mean, deviation = x[0].mean(0), x[0].std(0, correction=0)

@@ -12,7 +12,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from fastcore.basics import patch
@@ -34,15 +34,23 @@ from ..objectives.mmd import mmd, mmd_as_released
 from ..objectives.multiinformation import latent_scale, multiinformation, naive_multiinformation
 from ..objectives.reconstruction import bernoulli, gaussian
 from ..objectives.slow import transition_as_released, transition_divergence
-from ..objectives.variational import Decomposition, decompose, decompose_as_released, kl_as_released, kl_divergence
+from sae_lit.objectives.variational import (
+    Decomposition,
+    decompose,
+    decompose_as_released,
+    kl_as_released,
+    kl_divergence,
+)
 
 # %% ../../nbs/30_autoencoder.ipynb #89a53291
 @dataclass
 class Output:
     "One forward pass"
+
     code: Code  # what the bottleneck gave
     logits: Tensor  # what the decoder gave, before the sigmoid `[N, C, H, W]`
     parts: Decomposition | None = None  # of the KL divergence, once a term has asked for it
+
 
 TERMS: dict[str, Callable[["Autoencoder", Tensor, Output], Tensor]] = {
     "bernoulli": lambda model, x, out: bernoulli(out.logits, x).mean(),
@@ -61,11 +69,15 @@ def parts_of(
 ) -> Decomposition:
     "The parts of the KL divergence, computed once for each forward pass"
     code = out.code
-    if out.parts is None: out.parts = rule(code.z, code.mean, code.logvar, model.train_size or len(code.z))
+    if out.parts is None:
+        out.parts = rule(code.z, code.mean, code.logvar, model.train_size or len(code.z))
     return out.parts
 
-TERMS |= {name: lambda model, x, out, name=name: getattr(parts_of(model, out, decompose), name).mean()
-          for name in ("mutual_information", "total_correlation", "dimensionwise_kl")}
+
+TERMS |= {
+    name: lambda model, x, out, name=name: getattr(parts_of(model, out, decompose), name).mean()
+    for name in ("mutual_information", "total_correlation", "dimensionwise_kl")
+}
 
 # %% ../../nbs/30_autoencoder.ipynb #55790de9
 TERMS |= {
@@ -74,24 +86,48 @@ TERMS |= {
 }
 
 # %% ../../nbs/30_autoencoder.ipynb #070fd917
-TERMS |= {name: lambda model, x, out, name=name, penalty=penalty: penalty(out.code.mean, out.code.logvar, **model.options.get(name, {})).mean()
-          for name, penalty in {"transition": transition_divergence, "transition_as_released": transition_as_released}.items()}
+TERMS |= {
+    name: lambda model, x, out, name=name, penalty=penalty: penalty(
+        out.code.mean, out.code.logvar, **model.options.get(name, {})
+    ).mean()
+    for name, penalty in {
+        "transition": transition_divergence,
+        "transition_as_released": transition_as_released,
+    }.items()
+}
 
 # %% ../../nbs/30_autoencoder.ipynb #9ac0579b
 def _spread(out: Output) -> Tensor:
     "Latents before they were quantised"
     return getattr(out.code, "continuous", out.code.z)
 
+
 TERMS |= {
-    "klm": lambda model, x, out: multiinformation(out.code.z, _spread(out), allow_constant=True, **model.options.get("klm", {})).mean(),
-    "naive_klm": lambda model, x, out: naive_multiinformation(out.code.z, **model.options.get("naive_klm", {})).mean(),
-    "vanilla_hp": lambda model, x, out: vanilla_hessian_penalty(model.decoder.activations, out.code.z, **model.options.get("vanilla_hp", {})),
+    "klm": lambda model, x, out: multiinformation(
+        out.code.z, _spread(out), allow_constant=True, **model.options.get("klm", {})
+    ).mean(),
+    "naive_klm": lambda model, x, out: naive_multiinformation(
+        out.code.z, **model.options.get("naive_klm", {})
+    ).mean(),
+    "vanilla_hp": lambda model, x, out: vanilla_hessian_penalty(
+        model.decoder.activations, out.code.z, **model.options.get("vanilla_hp", {})
+    ),
     "quantization": lambda model, x, out: fsq.level_losses(model.bottleneck, out.code)[0].mean(),
     "commitment": lambda model, x, out: fsq.level_losses(model.bottleneck, out.code)[1].mean(),
 }
-TERMS |= {name: lambda model, x, out, name=name, penalty=penalty:
-          penalty(model.decoder.activations, out.code.z, latent_scale(_spread(out), allow_constant=True), **model.options.get(name, {})).sum(1).mean()
-          for name, penalty in {"hp": hessian_penalty, "nhp": normalized_hessian_penalty}.items()}
+TERMS |= {
+    name: lambda model, x, out, name=name, penalty=penalty: (
+        penalty(
+            model.decoder.activations,
+            out.code.z,
+            latent_scale(_spread(out), allow_constant=True),
+            **model.options.get(name, {}),
+        )
+        .sum(1)
+        .mean()
+    )
+    for name, penalty in {"hp": hessian_penalty, "nhp": normalized_hessian_penalty}.items()
+}
 
 # %% ../../nbs/30_autoencoder.ipynb #c249b416
 TERMS |= {
@@ -99,28 +135,43 @@ TERMS |= {
     "mmd_as_released": lambda model, x, out: mmd_as_released(out.code.z, torch.randn_like(out.code.z)),
     "critic_as_released": lambda model, x, out: critic_loss(model.critic, out.code.z, permute=permute_within),
 }
-TERMS |= {f"{name}_as_released": lambda model, x, out, name=name: getattr(parts_of(model, out, decompose_as_released), name).mean()
-          for name in ("mutual_information", "total_correlation", "dimensionwise_kl")}
+TERMS |= {
+    f"{name}_as_released": lambda model, x, out, name=name: getattr(
+        parts_of(model, out, decompose_as_released), name
+    ).mean()
+    for name in ("mutual_information", "total_correlation", "dimensionwise_kl")
+}
 
 # %% ../../nbs/30_autoencoder.ipynb #35252673
 class Autoencoder(nn.Module, ModelHubMixin):
     "Encoder, bottleneck, decoder and weighted loss terms"
-    def __init__(self,
+
+    def __init__(
+        self,
         encoder: nn.Module,  # pictures `[N, C, H, W]` to `[N, bottleneck.in_features]`
         bottleneck: nn.Module,  # to a `Code`
         decoder: nn.Module,  # codes `[N, D]` to logits `[N, *image_shape]`; its `image_shape` says which pictures
         terms: dict[str, float],  # weight of each entry of `TERMS`
         critic: nn.Module | None = None,  # tells codes from permuted ones, for the terms that need it
-        options: dict[str, dict] | None = None,  # further arguments of a term's penalty: {"nhp": {"share": .25}}
+        options: dict[str, dict]
+        | None = None,  # further arguments of a term's penalty: {"nhp": {"share": .25}}
     ):
         super().__init__()
         self.options = dict(options or {})
         _check_terms(terms, self.options, bottleneck, decoder, critic)
         terms = loss_weights("terms", terms)
-        self.encoder, self.bottleneck, self.decoder, self.critic, self.terms = encoder, bottleneck, decoder, critic, terms
+        self.encoder, self.bottleneck, self.decoder, self.critic, self.terms = (
+            encoder,
+            bottleneck,
+            decoder,
+            critic,
+            terms,
+        )
         self.image_shape, self.latent_dim = tuple(decoder.image_shape), bottleneck.latent_dim
         self.groups = getattr(decoder, "groups", [[i] for i in range(self.latent_dim)])
-        self.register_buffer("bank", torch.zeros(0, self.latent_dim))  # latents of training pictures, filled by `fit`
+        self.register_buffer(
+            "bank", torch.zeros(0, self.latent_dim)
+        )  # latents of training pictures, filled by `fit`
         self.spec: dict = {}  # the data that `assemble` builds it from; empty for one joined by hand
         self.train_size: int | None = None  # how many pictures it is trained on; `fit` tells
 
@@ -135,17 +186,33 @@ def expect_shape(
     *shape: int,  # what it must be
 ) -> Tensor:
     "The values unchanged; `ValueError` for another shape, which broadcasting might otherwise hide"
-    if values.shape == shape: return values
-    raise ValueError(f"the {part} gave the shape {list(values.shape)} for {shape[0]} pictures; expected {list(shape)}: change its last layer")
+    if values.shape == shape:
+        return values
+    raise ValueError(
+        f"the {part} gave the shape {list(values.shape)} for {shape[0]} pictures; expected {list(shape)}: change its last layer"
+    )
+
 
 @patch
-def _code(self: Autoencoder, x: Tensor) -> Code: return self.bottleneck(expect_shape("encoder", self.encoder(x), len(x), self.bottleneck.in_features))
+def _code(self: Autoencoder, x: Tensor) -> Code:
+    return self.bottleneck(expect_shape("encoder", self.encoder(x), len(x), self.bottleneck.in_features))
 
 # %% ../../nbs/30_autoencoder.ipynb #6ff2e2c9
-POSTERIOR = {"kl", "kl_as_released", "transition", "transition_as_released", *(f"{part}{end}" for end in ("", "_as_released") for part in ("mutual_information", "total_correlation", "dimensionwise_kl"))}
+POSTERIOR = {
+    "kl",
+    "kl_as_released",
+    "transition",
+    "transition_as_released",
+    *(
+        f"{part}{end}"
+        for end in ("", "_as_released")
+        for part in ("mutual_information", "total_correlation", "dimensionwise_kl")
+    ),
+}
 CRITICAL = {"density_ratio", "critic", "critic_as_released"}
 HESSIAN = {"hp", "nhp", "vanilla_hp"}
 LEVELLED = {"quantization", "commitment"}
+
 
 def loss_weights(name: str, value: object) -> dict[str, float]:
     "Check for the weights of loss terms: a dictionary of finite numbers that are not negative"
@@ -153,32 +220,62 @@ def loss_weights(name: str, value: object) -> dict[str, float]:
         checks.refuse(name, value, "a dictionary {term: weight}")
     return {term: checks.real(0)(f"{name}[{term!r}]", weight) for term, weight in value.items()}
 
-def _check_terms(terms: dict[str, float], options: dict[str, dict], bottleneck: nn.Module, decoder: nn.Module, critic: nn.Module | None) -> None:
+
+def _check_terms(
+    terms: dict[str, float],
+    options: dict[str, dict],
+    bottleneck: nn.Module,
+    decoder: nn.Module,
+    critic: nn.Module | None,
+) -> None:
     "`ValueError` for terms that do not exist, or need a part that the model lacks"
-    if not hasattr(decoder, "image_shape"): raise ValueError(f"the decoder, a {type(decoder).__name__}, does not say which pictures it makes: set its attribute image_shape to (C, H, W)")
+    if not hasattr(decoder, "image_shape"):
+        raise ValueError(
+            f"the decoder, a {type(decoder).__name__}, does not say which pictures it makes: set its attribute image_shape to (C, H, W)"
+        )
     if unknown := sorted(map(str, set(terms) - set(TERMS))):
-        raise ValueError(f"unknown loss terms {unknown}; known: {sorted(TERMS)}. Add your own to sae_lit.models.autoencoder.TERMS")
+        raise ValueError(
+            f"unknown loss terms {unknown}; known: {sorted(TERMS)}. Add your own to sae_lit.models.autoencoder.TERMS"
+        )
     if not any(loss_weights("terms", terms).values()):
         checks.refuse("terms", terms, "at least one weight above 0", "without one there is nothing to learn")
-    if unused := sorted(set(options) - set(terms)): raise ValueError(f"options for {unused}, which are no terms of this model: it has {sorted(terms)}")
+    if unused := sorted(set(options) - set(terms)):
+        raise ValueError(f"options for {unused}, which are no terms of this model: it has {sorted(terms)}")
     for needing, lacks, advice in (
-        (POSTERIOR, isinstance(bottleneck, (bottlenecks.Deterministic, fsq.FSQ, fsq.LearnedLevels)), "need a posterior, but the bottleneck is deterministic; use bottlenecks.Gaussian"),
-        (LEVELLED, not isinstance(bottleneck, fsq.LearnedLevels), "need levels that can learn; use fsq.LearnedLevels as bottleneck"),
-        (HESSIAN, not hasattr(decoder, "activations"), "look at the decoder's activations, but this decoder has no method activations(z) that gives a list of them"),
-        (CRITICAL, critic is None, f"need a critic; give one, such as Critic({bottleneck.latent_dim})")):
-        if lacks and needing & set(terms): raise ValueError(f"the terms {sorted(needing & set(terms))} {advice}")
+        (
+            POSTERIOR,
+            isinstance(bottleneck, (bottlenecks.Deterministic, fsq.FSQ, fsq.LearnedLevels)),
+            "need a posterior, but the bottleneck is deterministic; use bottlenecks.Gaussian",
+        ),
+        (
+            LEVELLED,
+            not isinstance(bottleneck, fsq.LearnedLevels),
+            "need levels that can learn; use fsq.LearnedLevels as bottleneck",
+        ),
+        (
+            HESSIAN,
+            not hasattr(decoder, "activations"),
+            "look at the decoder's activations, but this decoder has no method activations(z) that gives a list of them",
+        ),
+        (CRITICAL, critic is None, f"need a critic; give one, such as Critic({bottleneck.latent_dim})"),
+    ):
+        if lacks and needing & set(terms):
+            raise ValueError(f"the terms {sorted(needing & set(terms))} {advice}")
 
 # %% ../../nbs/30_autoencoder.ipynb #ea12f100
 @patch
 def _taken(self: Autoencoder, name: str, values: Tensor) -> Tensor:
     "Arrays as tensors, and in the type of the weights where these are of half precision; bytes are refused"
     values = checks.tensor(name, values, look=False)
-    if not values.is_floating_point(): checks.refuse(name, values, "floating-point numbers", "divide bytes by 255")
+    if not values.is_floating_point():
+        checks.refuse(name, values, "floating-point numbers", "divide bytes by 255")
     kind = next((p.dtype for p in self.parameters() if p.is_floating_point()), values.dtype)
     return values.to(kind) if values.dtype != kind else values
 
+
 @patch
-def encode(self: Autoencoder,
+def encode(
+    self: Autoencoder,
     x: Tensor,  # pictures `[N, C, H, W]` in [0, 1]
 ) -> Tensor:  # codes `[N, D]`
     "Representations of pictures: the posterior mean where there is a posterior"
@@ -186,25 +283,32 @@ def encode(self: Autoencoder,
     self._check(x)
     return self._code(x).mean
 
+
 @patch
-def decode(self: Autoencoder,
+def decode(
+    self: Autoencoder,
     z: Tensor,  # codes `[N, D]`
 ) -> Tensor:  # pictures `[N, C, H, W]` in [0, 1]
     "Pictures of codes"
     z = self._taken("z", z)
-    if z.dim() != 2 or z.shape[1] != self.latent_dim: raise ValueError(f"codes must have shape [N, {self.latent_dim}], not {list(z.shape)}")
+    if z.dim() != 2 or z.shape[1] != self.latent_dim:
+        raise ValueError(f"codes must have shape [N, {self.latent_dim}], not {list(z.shape)}")
     logits = self.decoder(z).float()
     return logits if any(name.startswith("gaussian") for name in self.terms) else logits.sigmoid()
 
 # %% ../../nbs/30_autoencoder.ipynb #560c72c8
 def _number(name: str, value: Tensor) -> Tensor:
-    if isinstance(value, Tensor) and value.dim() == 0: return value
+    if isinstance(value, Tensor) and value.dim() == 0:
+        return value
     what = f"shape {list(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
-    raise ValueError(f"the loss term {name!r} returned something of {what}; expected one number as a tensor: take the mean over the batch")
+    raise ValueError(
+        f"the loss term {name!r} returned something of {what}; expected one number as a tensor: take the mean over the batch"
+    )
 
 # %% ../../nbs/30_autoencoder.ipynb #8be61ad4
 @patch
-def loss(self: Autoencoder,
+def loss(
+    self: Autoencoder,
     x: Tensor,  # pictures `[N, C, H, W]` in [0, 1]
 ) -> tuple[Tensor, dict[str, Tensor]]:  # weighted total, and each term before weighting
     "One training objective; terms of weight zero are not computed"
@@ -213,38 +317,76 @@ def loss(self: Autoencoder,
     values = {name: _number(name, TERMS[name](self, x, out)) for name, weight in self.terms.items() if weight}
     return sum(self.terms[name] * value for name, value in values.items()), values
 
+
 @patch(as_prop=True)
 def has_prior(self: Autoencoder) -> bool:
     "Whether training pulled the codes towards a standard normal, so that drawing from it makes sense"
-    return isinstance(self.bottleneck, bottlenecks.Gaussian) or any(name.startswith("mmd") for name in self.terms)
+    return isinstance(self.bottleneck, bottlenecks.Gaussian) or any(
+        name.startswith("mmd") for name in self.terms
+    )
+
 
 @patch(as_prop=True)
 def paired(self: Autoencoder) -> bool:
     "Whether it learns from pairs: batches whose second half are the partners of the first"
     return any(name.startswith("transition") for name in self.terms)
 
+
 @patch
 def _check(self: Autoencoder, x: Tensor) -> None:
-    if tuple(x.shape[1:]) == self.image_shape: return
-    raise ValueError(f"this model takes pictures of shape {list(self.image_shape)}, not {list(x.shape[1:])}; "
-                     "load the data at that resolution, or build the model with the data's image_shape")
+    if tuple(x.shape[1:]) == self.image_shape:
+        return
+    raise ValueError(
+        f"this model takes pictures of shape {list(self.image_shape)}, not {list(x.shape[1:])}; "
+        "load the data at that resolution, or build the model with the data's image_shape"
+    )
 
 # %% ../../nbs/30_autoencoder.ipynb #e39d946e
-PARTS: dict[str, type] = {cls.__name__: cls for cls in (
-    hourglass.ConvEncoder, hourglass.StridedEncoder, hourglass.LinearEncoder, hourglass.HourglassDecoder,
-    ladder.ConvLadderEncoder, ladder.StridedLadderEncoder, ladder.LinearLadderEncoder, ladder.DenseLadderEncoder, ladder.LadderDecoder,
-    structural.StructuralDecoder, structural.AdaptiveDecoder, residual.ResidualEncoder, residual.ResidualDecoder,
-    compact.CompactEncoder, compact.CompactDecoder, compact.DenseEncoder, compact.DenseDecoder,
-    bottlenecks.Deterministic, bottlenecks.Gaussian, fsq.FSQ, fsq.LearnedLevels, Critic)}
+PARTS: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        hourglass.ConvEncoder,
+        hourglass.StridedEncoder,
+        hourglass.LinearEncoder,
+        hourglass.HourglassDecoder,
+        ladder.ConvLadderEncoder,
+        ladder.StridedLadderEncoder,
+        ladder.LinearLadderEncoder,
+        ladder.DenseLadderEncoder,
+        ladder.LadderDecoder,
+        structural.StructuralDecoder,
+        structural.AdaptiveDecoder,
+        residual.ResidualEncoder,
+        residual.ResidualDecoder,
+        compact.CompactEncoder,
+        compact.CompactDecoder,
+        compact.DenseEncoder,
+        compact.DenseDecoder,
+        bottlenecks.Deterministic,
+        bottlenecks.Gaussian,
+        fsq.FSQ,
+        fsq.LearnedLevels,
+        Critic,
+    )
+}
+
 
 def assemble(
     spec: dict,  # "encoder", "bottleneck", "decoder", sometimes "critic": [class name, arguments]; "terms": {name: weight}; "options"; further entries are kept
 ) -> Autoencoder:
     "Build a model from its specification; `ValueError` for a class that is not in `PARTS`"
-    if unknown := {spec[part][0] for part in ("encoder", "bottleneck", "decoder", "critic") if part in spec} - set(PARTS):
-        raise ValueError(f"unknown classes {sorted(unknown)}; known: {sorted(PARTS)}. Add your own to sae_lit.models.autoencoder.PARTS before building or loading the model")
-    parts = {part: PARTS[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in kwargs.items()})
-             for part, (name, kwargs) in ((part, spec[part]) for part in ("encoder", "bottleneck", "decoder", "critic") if part in spec)}
+    if unknown := {
+        spec[part][0] for part in ("encoder", "bottleneck", "decoder", "critic") if part in spec
+    } - set(PARTS):
+        raise ValueError(
+            f"unknown classes {sorted(unknown)}; known: {sorted(PARTS)}. Add your own to sae_lit.models.autoencoder.PARTS before building or loading the model"
+        )
+    parts = {
+        part: PARTS[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in kwargs.items()})
+        for part, (name, kwargs) in (
+            (part, spec[part]) for part in ("encoder", "bottleneck", "decoder", "critic") if part in spec
+        )
+    }
     model = Autoencoder(**parts, terms=spec["terms"], options=spec.get("options"))
     model.spec = {**spec, "terms": dict(model.terms)}
     return model
@@ -257,33 +399,59 @@ def digest(
     known = hashlib.sha256()
     for name in sorted(tensors):
         t = tensors[name]
-        known.update(f"{name} {t.dtype} {list(t.shape)}".encode() + t.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        known.update(
+            f"{name} {t.dtype} {list(t.shape)}".encode()
+            + t.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
     return known.hexdigest()
+
 
 def refuse_run(
     folder: Path,  # where a model shall go
 ) -> None:
     "`FileExistsError` for the folder of a run, whose `config.json` says more than a model's"
-    try: config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError): return
-    if "recipe" in config: raise FileExistsError(f"{folder} is a run's folder, whose config.json holds its data and recipe: save the model in another one, such as {folder / 'copy'}")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return
+    if "recipe" in config:
+        raise FileExistsError(
+            f"{folder} is a run's folder, whose config.json holds its data and recipe: save the model in another one, such as {folder / 'copy'}"
+        )
 
 # %% ../../nbs/30_autoencoder.ipynb #5cbb7a25
 @patch
 def _save_pretrained(self: Autoencoder, save_directory: Path) -> None:
     if not self.spec:
-        raise ValueError("a model joined by hand has no specification to save; add its classes to sae_lit.models.autoencoder.PARTS and build it with assemble(spec)")
+        raise ValueError(
+            "a model joined by hand has no specification to save; add its classes to sae_lit.models.autoencoder.PARTS and build it with assemble(spec)"
+        )
     weights = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
     maps = [p for p in self.parameters() if p.ndim == 4 and not p.is_contiguous()]
-    about = {"version": sae_lit.__version__, "digest": digest(weights), "layout": "channels_last" if maps else "contiguous"}
-    atomically(save_directory / "model.safetensors", lambda path: save_file(weights, path, {"sae_lit": json.dumps(about)}))  # one entry: the file's bytes are the same every time
+    about = {
+        "version": sae_lit.__version__,
+        "digest": digest(weights),
+        "layout": "channels_last" if maps else "contiguous",
+    }
+    atomically(
+        save_directory / "model.safetensors",
+        lambda path: save_file(weights, path, {"sae_lit": json.dumps(about)}),
+    )  # one entry: the file's bytes are the same every time
     atomically(save_directory / "config.json", lambda path: path.write_text(json.dumps(self.spec, indent=1)))
 
 # %% ../../nbs/30_autoencoder.ipynb #a2e7a933
-SAVED = ("config.json", "model.safetensors", "README.md", ".gitattributes", ".cache")  # what a saved model's folder may hold
+SAVED = (
+    "config.json",
+    "model.safetensors",
+    "README.md",
+    ".gitattributes",
+    ".cache",
+)  # what a saved model's folder may hold
+
 
 @patch
-def save_pretrained(self: Autoencoder,
+def save_pretrained(
+    self: Autoencoder,
     save_directory: str | Path,  # an empty folder, one that holds a saved model, or a name that is free
     *,
     config: dict | None = None,  # as huggingface_hub has it
@@ -295,54 +463,101 @@ def save_pretrained(self: Autoencoder,
     "Save the model in a folder, as a whole or not at all; `FileExistsError` for a run's folder, and for one that holds anything else."
     folder = checks.path("save_directory", save_directory)
     refuse_run(folder)
+
     def write(place: Path) -> None:
-        if (folder / "README.md").is_file(): shutil.copy(folder / "README.md", place)
+        if (folder / "README.md").is_file():
+            shutil.copy(folder / "README.md", place)
         ModelHubMixin.save_pretrained(self, place, config=config, model_card_kwargs=model_card_kwargs)
+
     folder_atomically(folder, write, SAVED)
-    if push_to_hub: return self.push_to_hub(repo_id=repo_id or folder.name, model_card_kwargs=model_card_kwargs, **upload)
+    if push_to_hub:
+        return self.push_to_hub(repo_id=repo_id or folder.name, model_card_kwargs=model_card_kwargs, **upload)
 
 # %% ../../nbs/30_autoencoder.ipynb #c80506db
 NEEDED = {"encoder", "bottleneck", "decoder", "terms"}  # of a model's `config.json`
 
+
 def _about(weights: Path) -> dict[str, str]:
     "What the file of weights says of itself"
-    with safe_open(weights, "pt") as file: return json.loads((file.metadata() or {}).get("sae_lit", "{}"))
+    with safe_open(weights, "pt") as file:
+        return json.loads((file.metadata() or {}).get("sae_lit", "{}"))
 
-def _fitting(spec: dict, config: Path, tensors: dict[str, Tensor], weights: Path, about: dict[str, str]) -> Autoencoder:
+
+def _fitting(
+    spec: dict, config: Path, tensors: dict[str, Tensor], weights: Path, about: dict[str, str]
+) -> Autoencoder:
     "The model that two files describe together; `ValueError` naming the file and what is wrong with it"
-    written = f"written by sae_lit {about['version']}, this is {sae_lit.__version__}" if "version" in about else "written by another library, or an old version"
+    written = (
+        f"written by sae_lit {about['version']}, this is {sae_lit.__version__}"
+        if "version" in about
+        else "written by another library, or an old version"
+    )
     if not isinstance(spec, dict) or (lacks := sorted(NEEDED - spec.keys())):
-        raise ValueError(f"{config} describes no model of this library: it lacks {', '.join(lacks) if isinstance(spec, dict) else 'everything'} ({written})")
-    if "digest" in about and about["digest"] != digest(tensors): raise ValueError(f"{weights} is damaged: its numbers do not give its digest; save or download it again")
-    if "bank" not in tensors: raise ValueError(f"{weights} lacks the bank, the latents of training pictures ({written}); save the model again with save_pretrained")
-    try: model = assemble(spec)
-    except (TypeError, KeyError, LookupError, AttributeError) as e: raise ValueError(f"{config} describes a model that cannot be built ({type(e).__name__}: {e}; {written})") from e
+        raise ValueError(
+            f"{config} describes no model of this library: it lacks {', '.join(lacks) if isinstance(spec, dict) else 'everything'} ({written})"
+        )
+    if "digest" in about and about["digest"] != digest(tensors):
+        raise ValueError(
+            f"{weights} is damaged: its numbers do not give its digest; save or download it again"
+        )
+    if "bank" not in tensors:
+        raise ValueError(
+            f"{weights} lacks the bank, the latents of training pictures ({written}); save the model again with save_pretrained"
+        )
+    try:
+        model = assemble(spec)
+    except (TypeError, KeyError, LookupError, AttributeError) as e:
+        raise ValueError(
+            f"{config} describes a model that cannot be built ({type(e).__name__}: {e}; {written})"
+        ) from e
     try:
         model.bank = tensors["bank"]
         model.load_state_dict(tensors)
-    except (RuntimeError, TypeError) as e: raise ValueError(f"{weights} does not fit {config} ({' '.join(str(e).split())}; {written})") from e
+    except (RuntimeError, TypeError) as e:
+        raise ValueError(f"{weights} does not fit {config} ({' '.join(str(e).split())}; {written})") from e
     return model
 
 # %% ../../nbs/30_autoencoder.ipynb #44267674
 @patch(cls_method=True)
-def from_pretrained(cls: Autoencoder,
+def from_pretrained(
+    cls: Autoencoder,
     path: str | Path,  # a folder; "hf:user/repo" is a model on the Hugging Face hub
     **hub: object,  # as huggingface_hub has them: revision, token, cache_dir, ...
 ) -> Autoencoder:  # in evaluation mode
     "A saved model. Only a name that begins with hf: asks the network, so that a mistyped folder does not load what somebody else has put there"
     name = str(path)
     if not name.startswith("hf:") and not Path(name).expanduser().is_dir():
-        raise FileNotFoundError(f"there is no folder {name}; for a model on the Hugging Face hub write hf:{name}")
-    return ModelHubMixin.from_pretrained.__func__(cls, name.removeprefix("hf:") if name.startswith("hf:") else str(Path(name).expanduser()), **hub)
+        raise FileNotFoundError(
+            f"there is no folder {name}; for a model on the Hugging Face hub write hf:{name}"
+        )
+    return ModelHubMixin.from_pretrained.__func__(
+        cls, name.removeprefix("hf:") if name.startswith("hf:") else str(Path(name).expanduser()), **hub
+    )
 
 # %% ../../nbs/30_autoencoder.ipynb #5ae7102d
 @patch(cls_method=True)
 def _from_pretrained(cls: Autoencoder, *, model_id: str, **hub) -> Autoencoder:
-    hub = {k: v for k, v in hub.items() if k in ("revision", "cache_dir", "force_download", "token", "local_files_only")}
+    hub = {
+        k: v
+        for k, v in hub.items()
+        if k in ("revision", "cache_dir", "force_download", "token", "local_files_only")
+    }
     local = Path(model_id)
-    config, weights = (local / name if local.is_dir() else Path(hf_hub_download(model_id, name, **hub)) for name in ("config.json", "model.safetensors"))
-    try: spec, tensors, about = json.loads(config.read_text()), load_file(weights), _about(weights)
-    except FileNotFoundError as e: raise FileNotFoundError(f"{e.filename}: not there; a saved model is a folder with config.json and model.safetensors") from None
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as e: raise ValueError(f"{model_id}: damaged model file ({e}); save or download it again") from None
+    config, weights = (
+        local / name if local.is_dir() else Path(hf_hub_download(model_id, name, **hub))
+        for name in ("config.json", "model.safetensors")
+    )
+    try:
+        spec, tensors, about = json.loads(config.read_text()), load_file(weights), _about(weights)
+    except FileNotFoundError as e:
+        raise FileNotFoundError(
+            f"{e.filename}: not there; a saved model is a folder with config.json and model.safetensors"
+        ) from None
+    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise ValueError(f"{model_id}: damaged model file ({e}); save or download it again") from None
     model = _fitting(spec, config, tensors, weights, about)
-    return model.to(memory_format=torch.channels_last if about.get("layout") == "channels_last" else torch.contiguous_format).eval()
+    return model.to(
+        memory_format=torch.channels_last
+        if about.get("layout") == "channels_last"
+        else torch.contiguous_format
+    ).eval()

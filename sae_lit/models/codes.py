@@ -18,54 +18,64 @@ from ..data.datasets import ImageDataset
 
 # %% ../../nbs/33_codes.ipynb #6f0c1737
 def bank_of(
-    model: nn.Module, # A trained model carries `bank`, [N, D]; an untrained one None or an empty tensor
-) -> Tensor | None: # [N, D], or None
+    model: nn.Module,  # A trained model carries `bank`, [N, D]; an untrained one None or an empty tensor
+) -> Tensor | None:  # [N, D], or None
     "The bank a model carries, if it does."
-    bank = getattr(model, 'bank', None)
+    bank = getattr(model, "bank", None)
     return None if bank is None or not len(bank) else bank
 
+
 def device_of(
-    model: nn.Module, # Any module
-) -> torch.device: # Where its first parameter or buffer lives; the CPU if it has none
+    model: nn.Module,  # Any module
+) -> torch.device:  # Where its first parameter or buffer lives; the CPU if it has none
     "The device of a model."
-    return next((t.device for t in chain(model.parameters(), model.buffers())), torch.device('cpu'))
+    return next((t.device for t in chain(model.parameters(), model.buffers())), torch.device("cpu"))
+
 
 @contextmanager
 def evaluating(
-    model: nn.Module, # Its submodules' modes are restored at the end
+    model: nn.Module,  # Its submodules' modes are restored at the end
 ) -> Iterator[None]:
     "Evaluation mode without gradients, then every submodule's own mode again."
     training = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad(): yield
+        with torch.no_grad():
+            yield
     finally:
-        for module, mode in training: module.training = mode
+        for module, mode in training:
+            module.training = mode
 
 # %% ../../nbs/33_codes.ipynb #2903f9a0
 @checked()
 def encode_at(
-    model: nn.Module, # With `encode`: [B, C, H, W] -> [B, D]
-    data: ImageDataset, # Where the pictures come from
-    index: Tensor, # Which pictures, int64 [n]
-    batch_size: int = 256, # Pictures a batch
-) -> Tensor: # Latents on the model's device, [n, D]
+    model: nn.Module,  # With `encode`: [B, C, H, W] -> [B, D]
+    data: ImageDataset,  # Where the pictures come from
+    index: Tensor,  # Which pictures, int64 [n]
+    batch_size: int = 256,  # Pictures a batch
+) -> Tensor:  # Latents on the model's device, [n, D]
     "Latents of the pictures `index` of `data`, in that order."
-    if index.dim() != 1: refuse("index", index, "whole numbers [n]", "a single image is a list of one number")
+    if index.dim() != 1:
+        refuse("index", index, "whole numbers [n]", "a single image is a list of one number")
     with evaluating(model):
-        return torch.cat([model.encode(data.images(part).to(device_of(model))) for part in index.split(batch_size)])
+        return torch.cat(
+            [model.encode(data.images(part).to(device_of(model))) for part in index.split(batch_size)]
+        )
+
 
 @checked(n=whole(1))
 def encode(
-    model: nn.Module, # With `encode`: [B, C, H, W] -> [B, D]
-    data: ImageDataset, # Its training part is used
-    n: int = 128, # Size of the bank, 1 to the number of training pictures
-    seed: int = 0, # Which pictures
-    batch_size: int = 256, # Pictures a batch
-) -> Tensor: # Latents on the model's device, [n, D]
+    model: nn.Module,  # With `encode`: [B, C, H, W] -> [B, D]
+    data: ImageDataset,  # Its training part is used
+    n: int = 128,  # Size of the bank, 1 to the number of training pictures
+    seed: int = 0,  # Which pictures
+    batch_size: int = 256,  # Pictures a batch
+) -> Tensor:  # Latents on the model's device, [n, D]
     "Latents of `n` training pictures, drawn uniformly without replacement: the bank of hybrid sampling."
-    train = data.part('train')
+    train = data.part("train")
     if not 1 <= n <= len(train):
-        raise ValueError(f"cannot draw n={n} different pictures; the training part holds {len(train)}: choose n from 1 to that")
+        raise ValueError(
+            f"cannot draw n={n} different pictures; the training part holds {len(train)}: choose n from 1 to that"
+        )
     index = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:n]
     return encode_at(model, train, index, batch_size)

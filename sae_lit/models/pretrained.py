@@ -18,6 +18,7 @@ from ..data import checks
 # %% ../../nbs/31_pretrained.ipynb #adae3157
 PRETRAINED: Path = Path(sae_lit.__file__).parent / "pretrained"  # a folder a model
 
+
 def packaged() -> list[str]:
     "The names of the models that come with the package"
     return sorted(path.parent.name for path in PRETRAINED.glob("*/card.json"))
@@ -27,32 +28,52 @@ def nearest(
     name: str,  # that is none of them
 ) -> str:
     "An error's second half: names that begin like it or look like it, then all"
-    near = [full for full in packaged() if full.startswith(f"{name}-")] or difflib.get_close_matches(name, packaged(), n=3, cutoff=.4)
-    return (f"did you mean {' or '.join(near)}? " if near else "") + f"the package has {', '.join(packaged())}"
+    near = [full for full in packaged() if full.startswith(f"{name}-")] or difflib.get_close_matches(
+        name, packaged(), n=3, cutoff=0.4
+    )
+    return (
+        f"did you mean {' or '.join(near)}? " if near else ""
+    ) + f"the package has {', '.join(packaged())}"
 
 # %% ../../nbs/31_pretrained.ipynb #94876fb5
 def located(
-    path: str | Path,  # a folder, or as a string also the name of a packaged model, or hf:user/repo for one on the Hugging Face hub
+    path: str
+    | Path,  # a folder, or as a string also the name of a packaged model, or hf:user/repo for one on the Hugging Face hub
 ) -> str:  # the model's folder, or its name on the hub, with the prefix
     "Where a model is. `FileNotFoundError` for a folder without a model, and for a name that is none"
-    if isinstance(path, str) and re.fullmatch(r"hf:[\w.-]+/[\w.-]+", path): return path
+    if isinstance(path, str) and re.fullmatch(r"hf:[\w.-]+/[\w.-]+", path):
+        return path
     folder = checks.path("path", path)
-    if (folder / "model/config.json").is_file(): return str(folder / "model")
-    if (folder / "config.json").is_file(): return str(folder)
-    if folder.exists(): raise FileNotFoundError(f"{path} holds no model: expected config.json and model.safetensors, as written by save_pretrained")
-    if path in packaged(): return str(PRETRAINED / path)
-    if len(folder.parts) == 1: raise FileNotFoundError(f"no folder and no packaged model is named {str(path)!r}; {nearest(str(path))}. A model on the Hugging Face hub is named hf:user/repo")
-    raise FileNotFoundError(f"there is no folder {str(path)!r}; a model on the Hugging Face hub is named hf:user/repo")
+    if (folder / "model/config.json").is_file():
+        return str(folder / "model")
+    if (folder / "config.json").is_file():
+        return str(folder)
+    if folder.exists():
+        raise FileNotFoundError(
+            f"{path} holds no model: expected config.json and model.safetensors, as written by save_pretrained"
+        )
+    if path in packaged():
+        return str(PRETRAINED / path)
+    if len(folder.parts) == 1:
+        raise FileNotFoundError(
+            f"no folder and no packaged model is named {str(path)!r}; {nearest(str(path))}. A model on the Hugging Face hub is named hf:user/repo"
+        )
+    raise FileNotFoundError(
+        f"there is no folder {str(path)!r}; a model on the Hugging Face hub is named hf:user/repo"
+    )
 
 # %% ../../nbs/31_pretrained.ipynb #d83f96c4
 @dataclass(frozen=True)
 class Card:
     "What is known about a packaged model"
+
     model: dict  # specification, for `assemble`
     data: dict  # arguments of `load_data`
     recipe: dict  # of the training: steps, batch_size, seed, ...
     versions: dict  # of what trained it
-    trained_by: str  # version of what training computes; before there were versions, a fingerprint of the code
+    trained_by: (
+        str  # version of what training computes; before there were versions, a fingerprint of the code
+    )
     command: str  # that trains it
     scores: dict  # from `evaluate`, of the model as it ships
     infomec: dict  # "infom", "infoc", "infoe" and "infoe_unseen", of the model as it ships
@@ -61,8 +82,16 @@ class Card:
 
 # %% ../../nbs/31_pretrained.ipynb #cecab191
 COLUMNS: dict[str, tuple[str, str]] = {  # heading: (entry of a score, format)
-    "MSE × 1000": ("mse", "{:.2f}"), "nats above entropy": ("bce_above_entropy", "{:.1f}"), "FFD of hybrids": ("ffd_hybrid", "{:.1f}"), "DCI-D": ("disentanglement", "{:.2f}"),
-    "MIG": ("mig", "{:.2f}"), "InfoM": ("infom", "{:.2f}"), "InfoC": ("infoc", "{:.2f}"), "InfoE": ("infoe", "{:.2f}")}
+    "MSE × 1000": ("mse", "{:.2f}"),
+    "nats above entropy": ("bce_above_entropy", "{:.1f}"),
+    "FFD of hybrids": ("ffd_hybrid", "{:.1f}"),
+    "DCI-D": ("disentanglement", "{:.2f}"),
+    "MIG": ("mig", "{:.2f}"),
+    "InfoM": ("infom", "{:.2f}"),
+    "InfoC": ("infoc", "{:.2f}"),
+    "InfoE": ("infoe", "{:.2f}"),
+}
+
 
 def printed(
     scores: dict,  # from `evaluate`
@@ -75,15 +104,24 @@ def printed(
 # %% ../../nbs/31_pretrained.ipynb #3363c49f
 class Cards(dict):
     "Cards by name, shown as a Markdown table"
+
     def table(self) -> str:
         head = ["name", "steps", "seed", *COLUMNS]
-        rows = [[name, f"{card.recipe['steps']:,}", str(card.recipe["seed"]), *printed(card.scores, card.infomec)] for name, card in self.items()]
+        rows = [
+            [name, f"{card.recipe['steps']:,}", str(card.recipe["seed"]), *printed(card.scores, card.infomec)]
+            for name, card in self.items()
+        ]
         return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
-    def __repr__(self) -> str: return self.table()
+    def __repr__(self) -> str:
+        return self.table()
 
-    def _repr_markdown_(self) -> str: return self.table()
+    def _repr_markdown_(self) -> str:
+        return self.table()
+
 
 def list_pretrained() -> Cards:  # Card by name
     "The models that come with the package, for `load_model`: how they were made and what they score"
-    return Cards({name: Card(**json.loads((PRETRAINED / name / "card.json").read_text())) for name in packaged()})
+    return Cards(
+        {name: Card(**json.loads((PRETRAINED / name / "card.json").read_text())) for name in packaged()}
+    )

@@ -27,6 +27,7 @@ for _k in (2, 3, 4, 6, 12, 16):
     MODELS[f"sae-{_k}"] = {"decoder": "structural", "layers": _k, **_PLAIN}
     MODELS[f"adaae-{_k}"] = {"decoder": "adaptive", "layers": _k, **_PLAIN}
 
+
 def list_models() -> list[str]:
     "The names that `build` knows"
     return list(MODELS)
@@ -34,28 +35,81 @@ def list_models() -> list[str]:
 # %% ../../nbs/32_zoo.ipynb #c8969d89
 def _variational(terms: dict, released: dict, **row) -> dict:
     "A row with a Gaussian bottleneck"
-    return {"decoder": "hourglass", "bottleneck": "Gaussian", "terms": {"bernoulli": 1.0, **terms}, "released": {"bernoulli": 1.0, **released}, **row}
+    return {
+        "decoder": "hourglass",
+        "bottleneck": "Gaussian",
+        "terms": {"bernoulli": 1.0, **terms},
+        "released": {"bernoulli": 1.0, **released},
+        **row,
+    }
+
 
 MODELS |= {
-    "wae": {"decoder": "hourglass", "bottleneck": "Deterministic", "terms": {"bernoulli": 1.0, "mmd": 10.0}, "released": {"bernoulli": 1.0, "mmd_as_released": 10.0}},
+    "wae": {
+        "decoder": "hourglass",
+        "bottleneck": "Deterministic",
+        "terms": {"bernoulli": 1.0, "mmd": 10.0},
+        "released": {"bernoulli": 1.0, "mmd_as_released": 10.0},
+    },
     "vae": _variational({"kl": 1.0}, {"kl_as_released": 1.0}),
     "bvae": _variational({"kl": 2.0}, {"kl_as_released": 2.0}),
-    "fvae": _variational({"kl": 1.0, "density_ratio": 40.0, "critic": 1.0}, {"kl_as_released": 1.0, "density_ratio": 40.0, "critic_as_released": 1.0}),
-    "btcvae": _variational({"mutual_information": 1.0, "total_correlation": 4.0, "dimensionwise_kl": 1.0},
-        {"mutual_information_as_released": 1.0, "total_correlation_as_released": 4.0, "dimensionwise_kl_as_released": 1.0}),
-    "slowvae": _variational({"bernoulli": 2.0, "kl": 1.0, "transition": 10.0}, {"bernoulli": 2.0, "kl": 1.0, "transition_as_released": 10.0}),
+    "fvae": _variational(
+        {"kl": 1.0, "density_ratio": 40.0, "critic": 1.0},
+        {"kl_as_released": 1.0, "density_ratio": 40.0, "critic_as_released": 1.0},
+    ),
+    "btcvae": _variational(
+        {"mutual_information": 1.0, "total_correlation": 4.0, "dimensionwise_kl": 1.0},
+        {
+            "mutual_information_as_released": 1.0,
+            "total_correlation_as_released": 4.0,
+            "dimensionwise_kl_as_released": 1.0,
+        },
+    ),
+    "slowvae": _variational(
+        {"bernoulli": 2.0, "kl": 1.0, "transition": 10.0},
+        {"bernoulli": 2.0, "kl": 1.0, "transition_as_released": 10.0},
+    ),
 }
-MODELS |= {f"vlae-{k}": _variational({"kl": 1.0}, {"kl_as_released": 1.0}, decoder="ladder", layers=k) for k in (2, 3, 4, 6, 12, 16)}
+MODELS |= {
+    f"vlae-{k}": _variational({"kl": 1.0}, {"kl_as_released": 1.0}, decoder="ladder", layers=k)
+    for k in (2, 3, 4, 6, 12, 16)
+}
 
 # %% ../../nbs/32_zoo.ipynb #ca5643f3
-_TRIPOD = {"decoder": "residual", "bottleneck": "FSQ", "levels": 12,
-           "training": {"lr": 2e-4, "batch_size": 64, "steps": 250_000, "schedule": "constant", "warmup": 0, "clip_value": 1.}}
-_QLAE = {**_TRIPOD, "bottleneck": "LearnedLevels", "levels": 10, "training": {**_TRIPOD["training"], "lr": 1e-3, "weight_decay": .1, "batch_size": 128, "steps": 200_000}}
-_FIT, _KLM, _NHP, _LEVELS = {"bernoulli_mean": 1.0}, {"klm": 1e-4}, {"nhp": 1e-2}, {"quantization": .01, "commitment": .01}
+_TRIPOD = {
+    "decoder": "residual",
+    "bottleneck": "FSQ",
+    "levels": 12,
+    "training": {
+        "lr": 2e-4,
+        "batch_size": 64,
+        "steps": 250_000,
+        "schedule": "constant",
+        "warmup": 0,
+        "clip_value": 1.0,
+    },
+}
+_QLAE = {
+    **_TRIPOD,
+    "bottleneck": "LearnedLevels",
+    "levels": 10,
+    "training": {**_TRIPOD["training"], "lr": 1e-3, "weight_decay": 0.1, "batch_size": 128, "steps": 200_000},
+}
+_FIT, _KLM, _NHP, _LEVELS = (
+    {"bernoulli_mean": 1.0},
+    {"klm": 1e-4},
+    {"nhp": 1e-2},
+    {"quantization": 0.01, "commitment": 0.01},
+)
 
 MODELS |= {
     "tripod": {**_TRIPOD, "terms": {**_FIT, **_KLM, **_NHP}},
-    "tripod-naive": {**_TRIPOD, "bottleneck": "LearnedLevels", "levels": 10, "terms": {**_FIT, **_LEVELS, "naive_klm": 1e-4, "vanilla_hp": 1e-4}},
+    "tripod-naive": {
+        **_TRIPOD,
+        "bottleneck": "LearnedLevels",
+        "levels": 10,
+        "terms": {**_FIT, **_LEVELS, "naive_klm": 1e-4, "vanilla_hp": 1e-4},
+    },
     "tripod-no-fsq": {**_TRIPOD, "bottleneck": "Deterministic", "terms": {**_FIT, **_KLM, **_NHP}},
     "tripod-no-klm": {**_TRIPOD, "terms": {**_FIT, **_NHP}},
     "tripod-no-nhp": {**_TRIPOD, "terms": {**_FIT, **_KLM}},
@@ -66,69 +120,168 @@ MODELS |= {
 
 # %% ../../nbs/32_zoo.ipynb #b5d9106c
 PUBLISHED: dict[str, dict] = {  # beginning of a data set's name: what Tripod's authors used there
-    "shapes3d": {"latent_dim": 12, "terms": {"klm": 1e-4, "nhp": 1e-2}, "weight_decay": .1},
-    "mpi3d": {"latent_dim": 14, "terms": {"klm": 1e-8, "nhp": 1e-4}, "weight_decay": .001},
-    "falcor3d": {"latent_dim": 14, "terms": {"klm": 1e-10, "nhp": 1e-2}, "weight_decay": .1},
-    "isaac3d": {"latent_dim": 18, "terms": {"klm": 1e-4, "nhp": 1e-8}, "weight_decay": .1},
+    "shapes3d": {"latent_dim": 12, "terms": {"klm": 1e-4, "nhp": 1e-2}, "weight_decay": 0.1},
+    "mpi3d": {"latent_dim": 14, "terms": {"klm": 1e-8, "nhp": 1e-4}, "weight_decay": 0.001},
+    "falcor3d": {"latent_dim": 14, "terms": {"klm": 1e-10, "nhp": 1e-2}, "weight_decay": 0.1},
+    "isaac3d": {"latent_dim": 18, "terms": {"klm": 1e-4, "nhp": 1e-8}, "weight_decay": 0.1},
 }
+
 
 def _published(tuned_for: str | None) -> dict:
     "The entry for a data set; nothing for None"
-    if tuned_for is None: return {"latent_dim": None, "terms": {}}
+    if tuned_for is None:
+        return {"latent_dim": None, "terms": {}}
     for key, row in PUBLISHED.items():
-        if tuned_for.startswith(key): return row
-    raise ValueError(f"tuned_for={tuned_for!r}: there are published weights for {', '.join(PUBLISHED)} only; set the weights with terms={{...}}")
+        if tuned_for.startswith(key):
+            return row
+    raise ValueError(
+        f"tuned_for={tuned_for!r}: there are published weights for {', '.join(PUBLISHED)} only; set the weights with terms={{...}}"
+    )
 
 # %% ../../nbs/32_zoo.ipynb #2676b559
 _RARELY = {"log_every": 500, "evaluate_every": 5_000, "checkpoint_every": 10_000}  # of long runs
 _PAPER = {"lr": 5e-4, "schedule": "constant", "warmup": 0, "batch_size": 128, "steps": 100_000, **_RARELY}
-_DESK = {"optimizer": "muon", "lr": .02, "weight_decay": .1, "schedule": "cosine", "warmup": 100, "batch_size": 32, "steps": 6000}
+_DESK = {
+    "optimizer": "muon",
+    "lr": 0.02,
+    "weight_decay": 0.1,
+    "schedule": "cosine",
+    "warmup": 100,
+    "batch_size": 32,
+    "steps": 6000,
+}
 _RESIDUAL = {"residual_encoder": {"width": 32}, "residual": {"width": 64, "cond": 256}}
 PRESETS: dict[str, dict] = {
-    "paper-64": {"latent_dim": 12, "training": _PAPER, "hourglass": (128, 256), "transform": (64, 128), "rungs": (128, 64), "joined": 16, **_RESIDUAL, "critic": {"width": 1000, "layers": 6},
-        "encoder": ["ConvEncoder", {"channels": 64, "blocks": 12, "hidden": (256, 128)}], "decoder": {"channels": 64, "blocks": 12}},
-    "paper-128": {"latent_dim": 32, "training": {**_PAPER, "batch_size": 32, "steps": 200_000}, "hourglass": (128, 256, 512), "transform": (64, 128, 256),
-        "rungs": (256, 128, 64), "joined": 32, **_RESIDUAL, "critic": {"width": 1000, "layers": 6},
-        "encoder": ["ConvEncoder", {"channels": 128, "blocks": 16, "hidden": (512, 256, 128)}], "decoder": {"channels": 128, "blocks": 16}},
-    "rfd": {"latent_dim": 32, "training": {**_PAPER, "lr": 5e-5, "batch_size": 32, "steps": 200_000}, "hourglass": (128, 256, 512), "transform": (64, 128, 256),
-        "rungs": (256, 128, 64), "joined": 64, **_RESIDUAL, "critic": {"width": 1000, "layers": 6},
-        "encoder": ["ConvEncoder", {"channels": 256, "blocks": 16, "hidden": (512, 256, 128)}], "decoder": {"channels": 256, "blocks": 16}},
-    "desk": {"latent_dim": 12, "training": _DESK, "hourglass": (128, 256), "transform": (64, 128),
-        "rungs": (64,), "joined": 8, "residual": {"width": 8, "cond": 64}, "share": .25, "critic": {"width": 256, "layers": 6},
-        "encoder": ["StridedEncoder", {"channels": (32, 32, 64), "hidden": 256}], "decoder": {"channels": 32, "blocks": 12, "start": 4}},
-    "compact": {"latent_dim": 10, "training": {"lr": 1e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 300_000, **_RARELY}, "critic": {"width": 1000, "layers": 6},
-        "encoder": ["CompactEncoder", {}], "hourglass_decoder": "CompactDecoder"},
-    "vector": {"latent_dim": 12, "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 128, "steps": 5000}, "hourglass": (64,), "transform": (32, 32), "rungs": (64,), "joined": 16, "critic": {"width": 256, "layers": 6},
-        "encoder": ["LinearEncoder", {"channels": 64, "blocks": 3}], "decoder": {"channels": 64, "blocks": 12}},
+    "paper-64": {
+        "latent_dim": 12,
+        "training": _PAPER,
+        "hourglass": (128, 256),
+        "transform": (64, 128),
+        "rungs": (128, 64),
+        "joined": 16,
+        **_RESIDUAL,
+        "critic": {"width": 1000, "layers": 6},
+        "encoder": ["ConvEncoder", {"channels": 64, "blocks": 12, "hidden": (256, 128)}],
+        "decoder": {"channels": 64, "blocks": 12},
+    },
+    "paper-128": {
+        "latent_dim": 32,
+        "training": {**_PAPER, "batch_size": 32, "steps": 200_000},
+        "hourglass": (128, 256, 512),
+        "transform": (64, 128, 256),
+        "rungs": (256, 128, 64),
+        "joined": 32,
+        **_RESIDUAL,
+        "critic": {"width": 1000, "layers": 6},
+        "encoder": ["ConvEncoder", {"channels": 128, "blocks": 16, "hidden": (512, 256, 128)}],
+        "decoder": {"channels": 128, "blocks": 16},
+    },
+    "rfd": {
+        "latent_dim": 32,
+        "training": {**_PAPER, "lr": 5e-5, "batch_size": 32, "steps": 200_000},
+        "hourglass": (128, 256, 512),
+        "transform": (64, 128, 256),
+        "rungs": (256, 128, 64),
+        "joined": 64,
+        **_RESIDUAL,
+        "critic": {"width": 1000, "layers": 6},
+        "encoder": ["ConvEncoder", {"channels": 256, "blocks": 16, "hidden": (512, 256, 128)}],
+        "decoder": {"channels": 256, "blocks": 16},
+    },
+    "desk": {
+        "latent_dim": 12,
+        "training": _DESK,
+        "hourglass": (128, 256),
+        "transform": (64, 128),
+        "rungs": (64,),
+        "joined": 8,
+        "residual": {"width": 8, "cond": 64},
+        "share": 0.25,
+        "critic": {"width": 256, "layers": 6},
+        "encoder": ["StridedEncoder", {"channels": (32, 32, 64), "hidden": 256}],
+        "decoder": {"channels": 32, "blocks": 12, "start": 4},
+    },
+    "compact": {
+        "latent_dim": 10,
+        "training": {
+            "lr": 1e-4,
+            "schedule": "constant",
+            "warmup": 0,
+            "batch_size": 64,
+            "steps": 300_000,
+            **_RARELY,
+        },
+        "critic": {"width": 1000, "layers": 6},
+        "encoder": ["CompactEncoder", {}],
+        "hourglass_decoder": "CompactDecoder",
+    },
+    "vector": {
+        "latent_dim": 12,
+        "training": {"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 128, "steps": 5000},
+        "hourglass": (64,),
+        "transform": (32, 32),
+        "rungs": (64,),
+        "joined": 16,
+        "critic": {"width": 256, "layers": 6},
+        "encoder": ["LinearEncoder", {"channels": 64, "blocks": 3}],
+        "decoder": {"channels": 64, "blocks": 12},
+    },
 }
 
 # %% ../../nbs/32_zoo.ipynb #db8b89aa
-PRESETS["dense"] = {"latent_dim": 10, "training": {"lr": 5e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 6000}, "transform": (64, 128), "rungs": (64,), "joined": 32, "critic": {"width": 256, "layers": 6},
-    "encoder": ["DenseEncoder", {}], "hourglass_decoder": "DenseDecoder", "decoder": {"channels": 256, "blocks": 12, "flat": True}}
+PRESETS["dense"] = {
+    "latent_dim": 10,
+    "training": {"lr": 5e-4, "schedule": "constant", "warmup": 0, "batch_size": 64, "steps": 6000},
+    "transform": (64, 128),
+    "rungs": (64,),
+    "joined": 32,
+    "critic": {"width": 256, "layers": 6},
+    "encoder": ["DenseEncoder", {}],
+    "hourglass_decoder": "DenseDecoder",
+    "decoder": {"channels": 256, "blocks": 12, "flat": True},
+}
 
 # %% ../../nbs/32_zoo.ipynb #41f8b116
-DESK_UPS = {0: (), 1: (12,), 2: (9, 12), 3: (5, 9, 12), 4: (5, 8, 10, 12), 5: (4, 7, 9, 11, 12)}  # doublings from 4x4: blocks that do them
+DESK_UPS = {
+    0: (),
+    1: (12,),
+    2: (9, 12),
+    3: (5, 9, 12),
+    4: (5, 8, 10, 12),
+    5: (4, 7, 9, 11, 12),
+}  # doublings from 4x4: blocks that do them
+
 
 def _preset(preset: str, image_shape: tuple[int, ...], row: dict) -> dict:
     "The sizes of all parts for pictures of this shape; more blocks where there are more variables than blocks"
-    if preset not in (kinds := ("paper", "rfd", "desk", "compact", "dense")): raise ValueError(f"preset={preset!r}; expected one of {', '.join(kinds)}")
+    if preset not in (kinds := ("paper", "rfd", "desk", "compact", "dense")):
+        raise ValueError(f"preset={preset!r}; expected one of {', '.join(kinds)}")
     paper = "paper-64" if image_shape[-1] <= 64 else "paper-128"
     key = "vector" if len(image_shape) == 1 else paper if preset == "paper" else preset
     sizes, layers = PRESETS[key], row.get("layers", 1)
     if "decoder" not in sizes:
-        if row["decoder"] == "hourglass": return sizes
-        raise ValueError(f"the preset compact has hourglass models only, and this one is {row['decoder']}; use preset='desk' or 'dense', or wiring='hourglass'")
+        if row["decoder"] == "hourglass":
+            return sizes
+        raise ValueError(
+            f"the preset compact has hourglass models only, and this one is {row['decoder']}; use preset='desk' or 'dense', or wiring='hourglass'"
+        )
     decoder = dict(sizes["decoder"])
     if key == "desk":
         doublings = halvings(image_shape, 4)
         if doublings not in DESK_UPS:
             remedy = 'load the data at a lower resolution, or use preset="paper" or "dense"'
-            refuse("image_shape", image_shape, f"at most {4 * 2 ** max(DESK_UPS)} pixels per side for preset='desk'", remedy)
+            refuse(
+                "image_shape",
+                image_shape,
+                f"at most {4 * 2 ** max(DESK_UPS)} pixels per side for preset='desk'",
+                remedy,
+            )
         decoder["ups"] = DESK_UPS[doublings]
     if layers > decoder["blocks"]:
         shift = layers - decoder["blocks"]
         decoder["blocks"] = layers
-        if "ups" in decoder: decoder["ups"] = tuple(u + shift for u in decoder["ups"])
+        if "ups" in decoder:
+            decoder["ups"] = tuple(u + shift for u in decoder["ups"])
     return {**sizes, "decoder": decoder}
 
 # %% ../../nbs/32_zoo.ipynb #5dbbb9c5
@@ -137,6 +290,7 @@ def image_sizes(name: str, value: object) -> tuple[int, ...]:
     found = tuple(each(whole(1))(name, value))
     return found if len(found) in (1, 3) else refuse(name, value, "(C, H, W), or (D,) for vectors")
 
+
 @checked(image_shape=image_sizes, latent_dim=whole(1))
 def specify(
     name: str,  # one of `list_models()`
@@ -144,54 +298,101 @@ def specify(
     latent_dim: int | None = None,  # dimensions of the code
     preset: str = "paper",  # or "rfd", "desk", "compact", "dense"
     as_released: bool = False,  # the released code's variants, where they differ from the paper's text
-    wiring: str | None = None,  # another decoder than the model's own: "hourglass", "structural", "adaptive", "ladder" or "residual"
-    tuned_for: str | None = None,  # data set whose published loss weights and code size to take, for Tripod's models
+    wiring: str
+    | None = None,  # another decoder than the model's own: "hourglass", "structural", "adaptive", "ladder" or "residual"
+    tuned_for: str
+    | None = None,  # data set whose published loss weights and code size to take, for Tripod's models
 ) -> dict:  # for `assemble`
     "The specification of a named model: plain data, to look at or to change"
-    if name not in MODELS: raise ValueError(_unknown(name))
-    if as_released and preset in ("desk", "dense"): raise ValueError("as_released=True means the released networks; it goes with preset='paper', 'rfd' or 'compact' only")
-    row, image_shape, published = _wired(MODELS[name], wiring, preset == "dense" or len(image_shape) == 1), tuple(image_shape), _published(tuned_for)
-    if "training" not in row: published = _published(None)  # not one of Tripod's
+    if name not in MODELS:
+        raise ValueError(_unknown(name))
+    if as_released and preset in ("desk", "dense"):
+        raise ValueError(
+            "as_released=True means the released networks; it goes with preset='paper', 'rfd' or 'compact' only"
+        )
+    row, image_shape, published = (
+        _wired(MODELS[name], wiring, preset == "dense" or len(image_shape) == 1),
+        tuple(image_shape),
+        _published(tuned_for),
+    )
+    if "training" not in row:
+        published = _published(None)  # not one of Tripod's
     layers = row.get("layers", 1)
     sizes = _preset(preset, image_shape, row)
-    if preset == "rfd" and as_released: sizes = _finger(sizes, row)
-    if latent_dim is None: latent_dim = -(-(published["latent_dim"] or sizes["latent_dim"]) // layers) * layers
-    parts = {"encoder": _encoder(row, image_shape, latent_dim, sizes), "bottleneck": _bottleneck(row, latent_dim),
-             "decoder": _decoder(row, image_shape, latent_dim, sizes, as_released)}
+    if preset == "rfd" and as_released:
+        sizes = _finger(sizes, row)
+    if latent_dim is None:
+        latent_dim = -(-(published["latent_dim"] or sizes["latent_dim"]) // layers) * layers
+    parts = {
+        "encoder": _encoder(row, image_shape, latent_dim, sizes),
+        "bottleneck": _bottleneck(row, latent_dim),
+        "decoder": _decoder(row, image_shape, latent_dim, sizes, as_released),
+    }
     terms, options = _terms(row, image_shape, sizes, as_released, published)
     if preset in ("desk", "dense"):
         terms = scaled_terms(terms, image_shape)
-    if "density_ratio" in terms: parts["critic"] = ["Critic", {"latent_dim": latent_dim, **({"released": True} if as_released else sizes["critic"])}]
+    if "density_ratio" in terms:
+        parts["critic"] = [
+            "Critic",
+            {"latent_dim": latent_dim, **({"released": True} if as_released else sizes["critic"])},
+        ]
     own = row.get("training", {})
     if preset not in ("paper", "rfd"):
-        own = {k: v for k, v in own.items() if k == "clip_value"}  # belongs to the penalties, not to the networks
+        own = {
+            k: v for k, v in own.items() if k == "clip_value"
+        }  # belongs to the penalties, not to the networks
     training = {**sizes["training"], **own}
-    if "weight_decay" in training: training["weight_decay"] = published.get("weight_decay", training["weight_decay"])
-    return {"name": name, "preset": preset, "as_released": as_released, "terms": terms, "options": options, "training": training, **parts}
+    if "weight_decay" in training:
+        training["weight_decay"] = published.get("weight_decay", training["weight_decay"])
+    return {
+        "name": name,
+        "preset": preset,
+        "as_released": as_released,
+        "terms": terms,
+        "options": options,
+        "training": training,
+        **parts,
+    }
 
 # %% ../../nbs/32_zoo.ipynb #eeeada04
 def _wired(row: dict, wiring: str | None, flat: bool) -> dict:
     "The row with another decoder; without maps, the hourglass in place of the residual one"
     kinds = ("hourglass", "structural", "adaptive", "ladder", "residual")
-    if wiring not in (None, *kinds): raise ValueError(f"wiring={wiring!r}; expected one of {', '.join(kinds)}")
-    if wiring in ("structural", "adaptive", "ladder"): row = {"layers": 12, **row, "decoder": wiring}
-    elif wiring: row = {**row, "decoder": wiring, "layers": 1}
+    if wiring not in (None, *kinds):
+        raise ValueError(f"wiring={wiring!r}; expected one of {', '.join(kinds)}")
+    if wiring in ("structural", "adaptive", "ladder"):
+        row = {"layers": 12, **row, "decoder": wiring}
+    elif wiring:
+        row = {**row, "decoder": wiring, "layers": 1}
     return {**row, "decoder": "hourglass"} if row["decoder"] == "residual" and flat else row
 
-def _bottleneck(row: dict, latent_dim: int) -> list:
-    return [row["bottleneck"], {"latent_dim": latent_dim, **({"levels": row["levels"]} if row["bottleneck"] in ("FSQ", "LearnedLevels") else {})}]
 
-def _terms(row: dict, image_shape: tuple[int, ...], sizes: dict, as_released: bool, published: dict) -> tuple[dict, dict]:
+def _bottleneck(row: dict, latent_dim: int) -> list:
+    return [
+        row["bottleneck"],
+        {
+            "latent_dim": latent_dim,
+            **({"levels": row["levels"]} if row["bottleneck"] in ("FSQ", "LearnedLevels") else {}),
+        },
+    ]
+
+
+def _terms(
+    row: dict, image_shape: tuple[int, ...], sizes: dict, as_released: bool, published: dict
+) -> tuple[dict, dict]:
     "Weights and options of the loss terms, as the papers have them"
     terms = row["released"] if as_released and "released" in row else row["terms"]
     terms = {t: published["terms"].get(t, w) for t, w in terms.items()}
     if len(image_shape) == 1:
         terms = {t.replace("bernoulli", "gaussian"): w for t, w in terms.items()}
-    return terms, {t: {"share": sizes["share"]} for t in ("nhp", "vanilla_hp") if t in terms and "share" in sizes}
+    return terms, {
+        t: {"share": sizes["share"]} for t in ("nhp", "vanilla_hp") if t in terms and "share" in sizes
+    }
 
 # %% ../../nbs/32_zoo.ipynb #ce05b8f6
 VALUES = 3 * 64 * 64  # of the images that the papers' weights are for
 SUMS = ("bernoulli", "gaussian")  # reconstruction terms that grow with the image
+
 
 @checked(terms=loss_weights, image_shape=image_sizes)
 def scaled_terms(
@@ -208,37 +409,78 @@ def scaled_terms(
 # %% ../../nbs/32_zoo.ipynb #4b125ea8
 def _finger(sizes: dict, row: dict) -> dict:
     "The released sizes for the robot finger data"
-    if row["decoder"] == "ladder": raise ValueError("the released ladder for the robot finger data is not known; leave as_released out")
+    if row["decoder"] == "ladder":
+        raise ValueError("the released ladder for the robot finger data is not known; leave as_released out")
     kind, kwargs = sizes["encoder"]
-    return {**sizes, "latent_dim": 16, "training": sizes["training"] | {"batch_size": 64}, "encoder": [kind, kwargs | {"learned": True}],
-            "decoder": sizes["decoder"] | {"learned": True}}
+    return {
+        **sizes,
+        "latent_dim": 16,
+        "training": sizes["training"] | {"batch_size": 64},
+        "encoder": [kind, kwargs | {"learned": True}],
+        "decoder": sizes["decoder"] | {"learned": True},
+    }
 
 # %% ../../nbs/32_zoo.ipynb #b9c64cee
-LADDERS = {"ConvEncoder": "ConvLadderEncoder", "StridedEncoder": "StridedLadderEncoder", "LinearEncoder": "LinearLadderEncoder", "DenseEncoder": "DenseLadderEncoder"}
+LADDERS = {
+    "ConvEncoder": "ConvLadderEncoder",
+    "StridedEncoder": "StridedLadderEncoder",
+    "LinearEncoder": "LinearLadderEncoder",
+    "DenseEncoder": "DenseLadderEncoder",
+}
+
 
 def _encoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: dict) -> list:
-    kind, kwargs = ("ResidualEncoder", sizes["residual_encoder"]) if row["decoder"] == "residual" and "residual_encoder" in sizes else sizes["encoder"]
-    common = {"image_shape": image_shape, "out_features": latent_dim * (2 if row["bottleneck"] == "Gaussian" else 1)}
-    if row["decoder"] != "ladder" or row["bottleneck"] != "Gaussian": return [kind, common | kwargs]  # a ladder's encoder gives means and widths
+    kind, kwargs = (
+        ("ResidualEncoder", sizes["residual_encoder"])
+        if row["decoder"] == "residual" and "residual_encoder" in sizes
+        else sizes["encoder"]
+    )
+    common = {
+        "image_shape": image_shape,
+        "out_features": latent_dim * (2 if row["bottleneck"] == "Gaussian" else 1),
+    }
+    if row["decoder"] != "ladder" or row["bottleneck"] != "Gaussian":
+        return [kind, common | kwargs]  # a ladder's encoder gives means and widths
     equal_groups(latent_dim, row["layers"])  # raises where the variables do not share the code evenly
-    stages = {k: v for k, v in kwargs.items() if k != "hidden" or kind != "ConvEncoder"}  # a ladder has no MLP at its end
+    stages = {
+        k: v for k, v in kwargs.items() if k != "hidden" or kind != "ConvEncoder"
+    }  # a ladder has no MLP at its end
     return [LADDERS[kind], common | stages | {"rungs": row["layers"], "rung_hidden": sizes["rungs"]}]
 
 # %% ../../nbs/32_zoo.ipynb #d9a4ca2c
-def _decoder(row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: dict, as_released: bool) -> list:
-    if row["decoder"] == "hourglass" and "hourglass_decoder" in sizes: return [sizes["hourglass_decoder"], {"latent_dim": latent_dim, "image_shape": image_shape}]
-    if row["decoder"] == "residual": return ["ResidualDecoder", {"latent_dim": latent_dim, "image_shape": image_shape, **sizes["residual"]}]
+def _decoder(
+    row: dict, image_shape: tuple[int, ...], latent_dim: int, sizes: dict, as_released: bool
+) -> list:
+    if row["decoder"] == "hourglass" and "hourglass_decoder" in sizes:
+        return [sizes["hourglass_decoder"], {"latent_dim": latent_dim, "image_shape": image_shape}]
+    if row["decoder"] == "residual":
+        return [
+            "ResidualDecoder",
+            {"latent_dim": latent_dim, "image_shape": image_shape, **sizes["residual"]},
+        ]
     common = {"image_shape": image_shape, **sizes["decoder"]}
-    if row["decoder"] == "hourglass": return ["HourglassDecoder", {"latent_dim": latent_dim, "hidden": sizes["hourglass"], **common}]
+    if row["decoder"] == "hourglass":
+        return ["HourglassDecoder", {"latent_dim": latent_dim, "hidden": sizes["hourglass"], **common}]
     common["hidden"] = sizes["transform"]
-    if row["decoder"] == "ladder": return ["LadderDecoder", {"groups": equal_groups(latent_dim, row["layers"]), "joined": sizes["joined"], **common}]
+    if row["decoder"] == "ladder":
+        return [
+            "LadderDecoder",
+            {"groups": equal_groups(latent_dim, row["layers"]), "joined": sizes["joined"], **common},
+        ]
     common["zero_bias"] = not as_released
-    if row["decoder"] == "adaptive": return ["AdaptiveDecoder", {"latent_dim": latent_dim, "layers": row["layers"], **common}]
+    if row["decoder"] == "adaptive":
+        return ["AdaptiveDecoder", {"latent_dim": latent_dim, "layers": row["layers"], **common}]
     return ["StructuralDecoder", {"groups": equal_groups(latent_dim, row["layers"]), **common}]
 
+
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, MODELS, n=3, cutoff=.4)
-    return f"unknown model {name!r}; " + (f"did you mean {' or '.join(near)}? " if near else "") + "All names: " + ", ".join(MODELS)
+    near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4)
+    return (
+        f"unknown model {name!r}; "
+        + (f"did you mean {' or '.join(near)}? " if near else "")
+        + "All names: "
+        + ", ".join(MODELS)
+    )
 
 # %% ../../nbs/32_zoo.ipynb #0b704cb5
 @checked(image_shape=image_sizes, latent_dim=whole(1))
@@ -248,28 +490,41 @@ def build(
     latent_dim: int | None = None,  # dimensions of the code; default 12, or 32 for 128 pixels
     preset: str = "paper",  # "paper": the papers' networks; "rfd": for the robot finger data; "desk": small ones for a CPU; "compact": a small hourglass network; "dense": dense layers only
     as_released: bool = False,  # the released code's variants, where they differ from the paper's text
-    wiring: str | None = None,  # another decoder than the model's own: "hourglass", "structural", "adaptive", "ladder" or "residual"
-    tuned_for: str | None = None,  # data set whose published loss weights and code size to take, for Tripod's models
+    wiring: str
+    | None = None,  # another decoder than the model's own: "hourglass", "structural", "adaptive", "ladder" or "residual"
+    tuned_for: str
+    | None = None,  # data set whose published loss weights and code size to take, for Tripod's models
     seed: int = 0,  # of the initial weights
     **overrides,  # changes to the specification: encoder={...}, decoder={...}, bottleneck={...}, critic={...}, terms={...}, options={...}, training={...}
 ) -> Autoencoder:
     "A named model, ready to train; `ValueError` for unknown names, sizes that do not divide, and shapes that do not fit"
     spec = specify(name, image_shape, latent_dim, preset, as_released, wiring, tuned_for)
     for part, change in overrides.items():
-        if part not in spec or not isinstance(change, dict): raise ValueError(f"cannot override {part}={change!r}; give a dict for one of encoder, bottleneck, decoder, critic, terms, options, training")
+        if part not in spec or not isinstance(change, dict):
+            raise ValueError(
+                f"cannot override {part}={change!r}; give a dict for one of encoder, bottleneck, decoder, critic, terms, options, training"
+            )
         (spec[part] if isinstance(spec[part], dict) else spec[part][1]).update(change)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        try: return assemble(spec)
+        try:
+            return assemble(spec)
         except (TypeError, RuntimeError, AttributeError, ArithmeticError) as e:
             said = " ".join(str(e).split())
-            raise ValueError(f"{name} cannot be built for {image_shape} with {overrides or 'these sizes'}: {type(e).__name__}: {said}") from e
+            raise ValueError(
+                f"{name} cannot be built for {image_shape} with {overrides or 'these sizes'}: {type(e).__name__}: {said}"
+            ) from e
 
 # %% ../../nbs/32_zoo.ipynb #6a3e7f3d
 def load_model(
-    path: str | Path,  # a folder written by `save_pretrained`, or a run's; as a string also a packaged model such as "sae-12-shapes3d-twin", or hf:user/repo on the Hugging Face hub
+    path: str
+    | Path,  # a folder written by `save_pretrained`, or a run's; as a string also a packaged model such as "sae-12-shapes3d-twin", or hf:user/repo on the Hugging Face hub
 ) -> Autoencoder:  # in evaluation mode, float32, on the CPU
     "A saved model; `FileNotFoundError` where there is none, `ValueError` where it is damaged"
     where = located(path)
-    try: return Autoencoder.from_pretrained(where).float()
-    except (HfHubHTTPError, LocalEntryNotFoundError) as e: raise FileNotFoundError(f"{path} is no folder here, and the Hugging Face hub gave no such model: {e}") from e
+    try:
+        return Autoencoder.from_pretrained(where).float()
+    except (HfHubHTTPError, LocalEntryNotFoundError) as e:
+        raise FileNotFoundError(
+            f"{path} is no folder here, and the Hugging Face hub gave no such model: {e}"
+        ) from e

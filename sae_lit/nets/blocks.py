@@ -6,7 +6,7 @@
 __all__ = ['mish', 'Mish', 'mlp', 'BatchedMLP', 'double', 'ConvBlock', 'StridedBlock', 'LinearBlock']
 
 # %% ../../nbs/10_blocks.ipynb #f37a192e
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 # %% ../../nbs/10_blocks.ipynb #7d57bf71
 class _CpuMish(torch.autograd.Function):
     "Mish through one sigmoid; saves only its input, so that memory stays that of any pointwise function"
+
     generate_vmap_rule = True
 
     @staticmethod
@@ -24,12 +25,13 @@ class _CpuMish(torch.autograd.Function):
         return (2 - r).reciprocal_().mul_(r).mul_(x)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None: ctx.save_for_backward(*inputs)
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.save_for_backward(*inputs)
 
 # %% ../../nbs/10_blocks.ipynb #a1de23c5
 @staticmethod
 def _mish_backward(ctx, grad: Tensor) -> Tensor:
-    x, = ctx.saved_tensors
+    (x,) = ctx.saved_tensors
     p = x.sigmoid()
     if torch.is_grad_enabled():
         r = p * (2 - p)
@@ -39,6 +41,7 @@ def _mish_backward(ctx, grad: Tensor) -> Tensor:
     v = (2 - r).reciprocal_()
     s = p.mul_(x).mul_(v).mul_(1 - r)
     return r.add_(s, alpha=4).mul_(v).mul_(grad)
+
 
 _CpuMish.backward = _mish_backward
 
@@ -50,9 +53,12 @@ def mish(
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling()
     return _CpuMish.apply(x) if plain else F.mish(x)
 
+
 class Mish(nn.Module):
     "`mish` as a layer"
-    def forward(self, x: Tensor) -> Tensor: return mish(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return mish(x)
 
 # %% ../../nbs/10_blocks.ipynb #58ed2908
 def mlp(
@@ -66,14 +72,20 @@ def mlp(
 # %% ../../nbs/10_blocks.ipynb #b1bdb3e6
 class BatchedMLP(nn.Module):
     "`copies` independent MLPs of the same shape, evaluated together; maps `[copies, N, widths[0]]` to `[copies, N, widths[-1]]`"
-    def __init__(self,
+
+    def __init__(
+        self,
         copies: int,  # how many MLPs
         *widths: int,  # input width, hidden widths, output width
     ):
         super().__init__()
-        bounds = [a ** -.5 for a in widths[:-1]]  # the range of nn.Linear's default initialisation
-        self.weights = nn.ParameterList(torch.empty(copies, a, b).uniform_(-r, r) for a, b, r in zip(widths, widths[1:], bounds))
-        self.biases = nn.ParameterList(torch.empty(copies, 1, b).uniform_(-r, r) for b, r in zip(widths[1:], bounds))
+        bounds = [a**-0.5 for a in widths[:-1]]  # the range of nn.Linear's default initialisation
+        self.weights = nn.ParameterList(
+            torch.empty(copies, a, b).uniform_(-r, r) for a, b, r in zip(widths, widths[1:], bounds)
+        )
+        self.biases = nn.ParameterList(
+            torch.empty(copies, 1, b).uniform_(-r, r) for b, r in zip(widths[1:], bounds)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         for i, (w, b) in enumerate(zip(self.weights, self.biases)):
@@ -92,7 +104,9 @@ def double(
 # %% ../../nbs/10_blocks.ipynb #156aca07
 class ConvBlock(nn.Module):
     "Upsample?, convolve, pool?, GroupNorm(8), Mish; `[N, C_in, H, W]` to `[N, C_out, H', W']` (paper, appendix A.2)"
-    def __init__(self,
+
+    def __init__(
+        self,
         in_channels: int,
         out_channels: int,  # a multiple of 8, except with `plain`
         kernel: int = 3,  # odd; "same" zero padding
@@ -106,20 +120,27 @@ class ConvBlock(nn.Module):
         self.norm = nn.Identity() if plain else _group_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.up: x = double(x)
+        if self.up:
+            x = double(x)
         x = self.conv(x)
-        if self.pool: x = F.max_pool2d(x, 2)
+        if self.pool:
+            x = F.max_pool2d(x, 2)
         return x if self.plain else mish(self.norm(x))
 
 # %% ../../nbs/10_blocks.ipynb #743b287b
 def _group_norm(channels: int) -> nn.GroupNorm:
-    if channels % 8: raise ValueError(f"GroupNorm has 8 groups here, so the number of channels must be a multiple of 8, not {channels}")
+    if channels % 8:
+        raise ValueError(
+            f"GroupNorm has 8 groups here, so the number of channels must be a multiple of 8, not {channels}"
+        )
     return nn.GroupNorm(8, channels)
 
 # %% ../../nbs/10_blocks.ipynb #de8d692b
 class StridedBlock(nn.Module):
     "Convolution with stride, or transposed, GroupNorm(8), ELU; `[N, C_in, H, W]` to `[N, C_out, H', W']` (released code, robot finger data)"
-    def __init__(self,
+
+    def __init__(
+        self,
         in_channels: int,
         out_channels: int,  # a multiple of 8, except with `plain`
         kernel: int = 3,  # odd; "same" zero padding; 4 where `up`
@@ -129,8 +150,10 @@ class StridedBlock(nn.Module):
     ):
         super().__init__()
         self.plain = plain
-        if up: self.conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1)
-        else: self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride=1 + pool, padding=kernel // 2)
+        if up:
+            self.conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride=1 + pool, padding=kernel // 2)
         self.norm = nn.Identity() if plain else _group_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -140,7 +163,9 @@ class StridedBlock(nn.Module):
 # %% ../../nbs/10_blocks.ipynb #0b16bbb6
 class LinearBlock(nn.Module):
     "Linear, GroupNorm(8), Mish: `ConvBlock` for vectors, `[N, C_in]` to `[N, C_out]`"
-    def __init__(self,
+
+    def __init__(
+        self,
         in_features: int,
         out_features: int,  # a multiple of 8, except with `plain`
         plain: bool = False,  # the linear map alone: the output layer of a decoder
@@ -149,4 +174,5 @@ class LinearBlock(nn.Module):
         self.linear = nn.Linear(in_features, out_features)
         self.act: Callable = nn.Identity() if plain else nn.Sequential(_group_norm(out_features), Mish())
 
-    def forward(self, x: Tensor) -> Tensor: return self.act(self.linear(x))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.linear(x))

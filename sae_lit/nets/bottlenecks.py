@@ -15,6 +15,7 @@ from torch import Tensor, nn
 @dataclass
 class Code:
     "What a bottleneck hands on; all tensors are `[N, latent_dim]`"
+
     z: Tensor  # what the decoder sees
     mean: Tensor  # the representation that metrics see: free of noise
     logvar: Tensor | None = None  # log-variance of a Gaussian posterior
@@ -22,18 +23,23 @@ class Code:
 # %% ../../nbs/15_bottlenecks.ipynb #42e864bf
 class Deterministic(nn.Module):
     "The code is the encoder's output"
-    def __init__(self,
+
+    def __init__(
+        self,
         latent_dim: int,
     ):
         super().__init__()
         self.latent_dim = self.in_features = latent_dim
 
-    def forward(self, h: Tensor) -> Code: return Code(z=h, mean=h)
+    def forward(self, h: Tensor) -> Code:
+        return Code(z=h, mean=h)
 
 # %% ../../nbs/15_bottlenecks.ipynb #ea1af746
 class Gaussian(nn.Module):
     "A diagonal normal posterior; sampled in training mode, its mean in evaluation mode (Kingma and Welling 2014)"
-    def __init__(self,
+
+    def __init__(
+        self,
         latent_dim: int,
     ):
         super().__init__()

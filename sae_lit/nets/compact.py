@@ -22,64 +22,120 @@ def glorot(module: nn.Module) -> nn.Module:
             nn.init.zeros_(m.bias)
     return module
 
+
 class CompactEncoder(nn.Sequential):
     "Strided convolutions and one dense layer: `[N, C, H, W]` to `[N, out_features]` (Locatello et al. 2019, table 1)"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, int, int],  # C, H, W; square, 8, 16, 32, ... pixels
         out_features: int,
-        stages: tuple[tuple[int, int], ...] = ((32, 4), (32, 4), (64, 2), (64, 2)),  # channels and kernel side, 2 or 4; the last is repeated as needed
+        stages: tuple[tuple[int, int], ...] = (
+            (32, 4),
+            (32, 4),
+            (64, 2),
+            (64, 2),
+        ),  # channels and kernel side, 2 or 4; the last is repeated as needed
         hidden: int = 256,  # width of the dense layer
     ):
         used = [stages[min(i, len(stages) - 1)] for i in range(stages_from_4(image_shape))]
         widths = [image_shape[0], *(c for c, _ in used)]
-        convs = [layer for a, b, (_, k) in zip(widths, widths[1:], used) for layer in (nn.Conv2d(a, b, k, stride=2, padding=k // 2 - 1), nn.ReLU())]
-        super().__init__(*convs, nn.Flatten(), nn.Linear(16 * widths[-1], hidden), nn.ReLU(), nn.Linear(hidden, out_features))
+        convs = [
+            layer
+            for a, b, (_, k) in zip(widths, widths[1:], used)
+            for layer in (nn.Conv2d(a, b, k, stride=2, padding=k // 2 - 1), nn.ReLU())
+        ]
+        super().__init__(
+            *convs,
+            nn.Flatten(),
+            nn.Linear(16 * widths[-1], hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, out_features),
+        )
         glorot(self)
 
 # %% ../../nbs/17_compact.ipynb #e7be256a
 class CompactDecoder(nn.Sequential):
     "Two dense layers and transposed convolutions: `[N, latent_dim]` to logits `[N, C, H, W]` (Locatello et al. 2019, table 1)"
-    def __init__(self,
+
+    def __init__(
+        self,
         latent_dim: int,
         image_shape: tuple[int, int, int],  # C, H, W; square, 8, 16, 32, ... pixels
-        channels: tuple[int, ...] = (64, 64, 32, 32),  # in front of each doubling, from 4x4; the first is repeated as needed, and smaller pictures use the last ones
+        channels: tuple[int, ...] = (
+            64,
+            64,
+            32,
+            32,
+        ),  # in front of each doubling, from 4x4; the first is repeated as needed, and smaller pictures use the last ones
         hidden: int = 256,  # width of the first dense layer
     ):
         n = stages_from_4(image_shape)
         widths = [*(channels[:1] * (n - len(channels))), *channels][-n:] + [image_shape[0]]
-        ups = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.ConvTranspose2d(a, b, 4, stride=2, padding=1), nn.ReLU())][:-1]
-        super().__init__(nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, 16 * widths[0]), nn.ReLU(), nn.Unflatten(1, (widths[0], 4, 4)), *ups)
+        ups = [
+            layer
+            for a, b in zip(widths, widths[1:])
+            for layer in (nn.ConvTranspose2d(a, b, 4, stride=2, padding=1), nn.ReLU())
+        ][:-1]
+        super().__init__(
+            nn.Linear(latent_dim, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 16 * widths[0]),
+            nn.ReLU(),
+            nn.Unflatten(1, (widths[0], 4, 4)),
+            *ups,
+        )
         glorot(self)
-        self.image_shape, self.watched = tuple(image_shape), tuple(i for i, layer in enumerate(self) if isinstance(layer, nn.ReLU))[1:]  # for a Hessian penalty
+        self.image_shape, self.watched = (
+            tuple(image_shape),
+            tuple(i for i, layer in enumerate(self) if isinstance(layer, nn.ReLU))[1:],
+        )  # for a Hessian penalty
 
     def activations(self, z: Tensor, at: tuple[int, ...] | None = None) -> list[Tensor]:
         "What the layers numbered in `at` (from 0, increasing) put out; None: those in `watched`"
         at, out = at or self.watched, []
-        for i, layer in enumerate(list(self)[:at[-1] + 1]):
+        for i, layer in enumerate(list(self)[: at[-1] + 1]):
             z = layer(z)
-            if i in at: out.append(z)
+            if i in at:
+                out.append(z)
         return out
 
 # %% ../../nbs/17_compact.ipynb #e944465b
 class DenseEncoder(nn.Sequential):
     "Dense layers: `[N, C, H, W]` or `[N, D]` to `[N, out_features]`"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, ...],  # C, H, W, or (D,)
         out_features: int,
         hidden: tuple[int, ...] = (256, 256),
     ):
         widths = [math.prod(image_shape), *hidden]
-        super().__init__(nn.Flatten(), *(layer for a, b in zip(widths, hidden) for layer in (nn.Linear(a, b), nn.ReLU())), nn.Linear(hidden[-1], out_features))
+        super().__init__(
+            nn.Flatten(),
+            *(layer for a, b in zip(widths, hidden) for layer in (nn.Linear(a, b), nn.ReLU())),
+            nn.Linear(hidden[-1], out_features),
+        )
+
 
 class DenseDecoder(nn.Sequential):
     "Dense layers: `[N, latent_dim]` to logits `[N, C, H, W]` or `[N, D]`"
-    def __init__(self,
+
+    def __init__(
+        self,
         latent_dim: int,
         image_shape: tuple[int, ...],  # C, H, W, or (D,)
         hidden: tuple[int, ...] = (256, 256),
     ):
         widths = [latent_dim, *hidden]
-        super().__init__(*(layer for a, b in zip(widths, hidden) for layer in (nn.Linear(a, b), nn.Tanh())), nn.Linear(hidden[-1], math.prod(image_shape)), nn.Unflatten(1, tuple(image_shape)))
-        self.image_shape, self.watched = tuple(image_shape), tuple(range(1, 2 * len(hidden), 2))  # for a Hessian penalty
+        super().__init__(
+            *(layer for a, b in zip(widths, hidden) for layer in (nn.Linear(a, b), nn.Tanh())),
+            nn.Linear(hidden[-1], math.prod(image_shape)),
+            nn.Unflatten(1, tuple(image_shape)),
+        )
+        self.image_shape, self.watched = (
+            tuple(image_shape),
+            tuple(range(1, 2 * len(hidden), 2)),
+        )  # for a Hessian penalty
 
     activations = CompactDecoder.activations

@@ -19,18 +19,22 @@ from .bottlenecks import Code
 @dataclass(kw_only=True)
 class QuantizedCode(Code):
     "A `Code` whose `z` and `mean` are values on a grid"
+
     continuous: Tensor  # before rounding `[N, latent_dim]`
     index: Tensor  # which level, int64 `[N, latent_dim]`
 
     @property
-    def quantized(self) -> Tensor: return self.z
+    def quantized(self) -> Tensor:
+        return self.z
 
 # %% ../../nbs/16_fsq.ipynb #961212b5
 class FSQ(nn.Module):
     """Finite scalar quantisation with straight-through gradients (Tripod, Hsu et al. 2024; after Mentzer et al. 2023).
 
     Raises ValueError for fewer than two levels, and where `levels` and `latent_dim` disagree."""
-    def __init__(self,
+
+    def __init__(
+        self,
         levels: int | Sequence[int],  # of every latent, >= 2; or one number for each latent
         latent_dim: int | None = None,  # may be left out where `levels` is a list
     ):
@@ -38,62 +42,84 @@ class FSQ(nn.Module):
         self.register_buffer("levels", _levels(levels, latent_dim), persistent=False)
         self.latent_dim = self.in_features = len(self.levels)
 
-    def forward(self,
+    def forward(
+        self,
         pre: Tensor,  # unbounded encoder output `[N, latent_dim]`
     ) -> QuantizedCode:
-        if pre.shape[-1] != self.latent_dim: raise ValueError(f"expected [N, {self.latent_dim}] values to quantise, not {list(pre.shape)}")
+        if pre.shape[-1] != self.latent_dim:
+            raise ValueError(f"expected [N, {self.latent_dim}] values to quantise, not {list(pre.shape)}")
         continuous = _at_least_float32(pre).tanh()
         index = ((continuous.detach() + 1) / 2 * (self.levels - 1)).round()  # halves go to the even neighbour
         z = self.values(index) + (continuous - continuous.detach())
         return QuantizedCode(z=z, mean=z, continuous=continuous, index=index.long())
 
-    def values(self,
+    def values(
+        self,
         index: Tensor,  # level numbers `[..., latent_dim]`
     ) -> Tensor:  # in [-1, 1], same shape
         "Where the levels lie"
         return 2 * index / (self.levels - 1) - 1
 
 # %% ../../nbs/16_fsq.ipynb #f03a84d7
-def _at_least_float32(x: Tensor) -> Tensor: return x if x.dtype == torch.float64 else x.float()
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
 
 def _levels(levels: int | Sequence[int], latent_dim: int | None) -> Tensor:
     "One number of levels a latent, checked"
     if isinstance(levels, int):
-        if latent_dim is None: raise ValueError(f"levels={levels} for how many latents? Give latent_dim, or a list with one number for each latent")
+        if latent_dim is None:
+            raise ValueError(
+                f"levels={levels} for how many latents? Give latent_dim, or a list with one number for each latent"
+            )
         levels = [levels] * latent_dim
-    if latent_dim not in (None, len(levels)): raise ValueError(f"{len(levels)} numbers of levels for latent_dim={latent_dim}; give one for each latent")
-    if not levels or min(levels) < 2: raise ValueError(f"levels={list(levels)}: every latent needs at least 2, for a single level says nothing")
+    if latent_dim not in (None, len(levels)):
+        raise ValueError(
+            f"{len(levels)} numbers of levels for latent_dim={latent_dim}; give one for each latent"
+        )
+    if not levels or min(levels) < 2:
+        raise ValueError(
+            f"levels={list(levels)}: every latent needs at least 2, for a single level says nothing"
+        )
     return torch.tensor(levels)
 
 # %% ../../nbs/16_fsq.ipynb #6ffd07e6
 @dataclass(frozen=True)
 class Usage:
     "How a set of codes uses its levels"
+
     counts: Tensor  # int64 `[latent_dim, most levels]`
     in_use: Tensor  # levels that occur, int64 `[latent_dim]`
     entropy: Tensor  # nats `[latent_dim]`, 0 to log(levels)
     codes: int  # different codes
 
+
 @patch
-def usage(self: FSQ,
+def usage(
+    self: FSQ,
     index: Tensor,  # level numbers, int64 `[N, latent_dim]`, such as `QuantizedCode.index`
 ) -> Usage:
     "Statistics of codes; raises ValueError where there are none"
-    if not len(index): raise ValueError("no codes to count: index is empty")
+    if not len(index):
+        raise ValueError("no codes to count: index is empty")
     counts = torch.stack([column.bincount(minlength=int(self.levels.max())) for column in index.T])
-    return Usage(counts, (counts > 0).sum(1), torch.special.entr(counts / len(index)).sum(1), len(index.unique(dim=0)))
+    return Usage(
+        counts, (counts > 0).sum(1), torch.special.entr(counts / len(index)).sum(1), len(index.unique(dim=0))
+    )
 
 # %% ../../nbs/16_fsq.ipynb #25cf92e2
 class LearnedLevels(nn.Module):
     "Each latent takes the nearest of its own learned values: QLAE's bottleneck (Hsu et al. 2023, Disentanglement via Latent Quantization)"
-    def __init__(self,
+
+    def __init__(
+        self,
         levels: int,  # of every latent, >= 2; QLAE has 10
         latent_dim: int,
     ):
         super().__init__()
         self.register_buffer("levels", _levels(levels, latent_dim), persistent=False)
         self.latent_dim = self.in_features = latent_dim
-        self.grid = nn.Parameter(torch.linspace(-.5, .5, levels).repeat(latent_dim, 1))
+        self.grid = nn.Parameter(torch.linspace(-0.5, 0.5, levels).repeat(latent_dim, 1))
 
     def values(self, index: Tensor) -> Tensor:
         "Where the levels `[N, latent_dim]` lie"
@@ -112,4 +138,6 @@ def level_losses(
 ) -> tuple[Tensor, Tensor]:  # quantisation and commitment loss, each `[N]`
     "What moves the values to the encoder's outputs, and the outputs to the values (QLAE; van den Oord et al. 2017)"
     values = quantizer.values(code.index)
-    return (code.continuous.detach() - values).square().mean(1), (code.continuous - values.detach()).square().mean(1)
+    return (code.continuous.detach() - values).square().mean(1), (
+        code.continuous - values.detach()
+    ).square().mean(1)

@@ -14,15 +14,22 @@ from torch import Tensor, nn
 from .blocks import ConvBlock, LinearBlock, Mish, StridedBlock, mlp
 
 # %% ../../nbs/11_autoencoder.ipynb #6c4b4c2f
-RELEASED_POOLS = {(5, 12): (1, 4, 7, 10, 12), (6, 16): (1, 4, 7, 10, 13, 16)}  # (number, blocks): blocks that pool
+RELEASED_POOLS = {
+    (5, 12): (1, 4, 7, 10, 12),
+    (6, 16): (1, 4, 7, 10, 13, 16),
+}  # (number, blocks): blocks that pool
 RELEASED_UPS = {(5, 12): (2, 4, 7, 10, 12), (6, 16): (1, 4, 7, 10, 13, 16)}
+
 
 def spread(
     number: int,  # how many positions
     blocks: int,  # among blocks 1 to `blocks`
 ) -> tuple[int, ...]:  # increasing, ending at `blocks`
     "Evenly spread block positions; the last block is always one of them"
-    if number > blocks: raise ValueError(f"{number} resolution changes do not fit into {blocks} blocks; use more blocks or smaller pictures")
+    if number > blocks:
+        raise ValueError(
+            f"{number} resolution changes do not fit into {blocks} blocks; use more blocks or smaller pictures"
+        )
     return tuple(round(blocks * (i + 1) / number) for i in range(number))
 
 # %% ../../nbs/11_autoencoder.ipynb #ea75e33d
@@ -34,20 +41,28 @@ def halvings(
     _, h, w = image_shape
     n = math.log2(h / smallest)
     if h != w or n < 0 or n != int(n):
-        raise ValueError(f"pictures must be square with a side of {smallest}, {2*smallest}, {4*smallest}, ... pixels, not {h}x{w}; resize or pad them")
+        raise ValueError(
+            f"pictures must be square with a side of {smallest}, {2 * smallest}, {4 * smallest}, ... pixels, not {h}x{w}; resize or pad them"
+        )
     return int(n)
+
 
 def stages_from_4(
     image_shape: tuple[int, ...],  # C, H, W
 ) -> int:
     "How many doublings lead from a 4x4 map to a picture; `ValueError` where it is no picture of at least 8 pixels a side"
-    if len(image_shape) != 3 or not (n := halvings(image_shape, 4)): raise ValueError(f"image_shape={tuple(image_shape)}; expected (C, H, W) with at least 8 pixels a side")
+    if len(image_shape) != 3 or not (n := halvings(image_shape, 4)):
+        raise ValueError(
+            f"image_shape={tuple(image_shape)}; expected (C, H, W) with at least 8 pixels a side"
+        )
     return n
 
 # %% ../../nbs/11_autoencoder.ipynb #4cf2461e
 class ConvEncoder(nn.Module):
     "The encoder of Structure by Architecture: `[N, C, H, W]` in [0, 1] to `[N, out_features]` (appendix A.2)"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, int, int],  # C, H, W
         out_features: int,  # latent dimensions, or twice as many for Gaussian codes
         channels: int = 64,  # of every block
@@ -59,91 +74,137 @@ class ConvEncoder(nn.Module):
         pools = halvings(image_shape, 2)
         pools = RELEASED_POOLS.get((pools, blocks)) or spread(pools, blocks)
         Block = StridedBlock if learned else ConvBlock
-        self.blocks = nn.Sequential(*(Block(channels if i > 1 else image_shape[0], channels, kernel=3 if i > 1 else 5, pool=i in pools)
-            for i in range(1, blocks + 1)))
+        self.blocks = nn.Sequential(
+            *(
+                Block(
+                    channels if i > 1 else image_shape[0], channels, kernel=3 if i > 1 else 5, pool=i in pools
+                )
+                for i in range(1, blocks + 1)
+            )
+        )
         self.head = mlp(4 * channels, *hidden, out_features, activation=nn.ELU if learned else Mish)
 
-    def forward(self, x: Tensor) -> Tensor: return self.head(self.blocks(x).flatten(1))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(x).flatten(1))
 
 # %% ../../nbs/11_autoencoder.ipynb #b4bee50f
 class StridedEncoder(nn.Module):
     "Convolutions 4x4 with stride 2, then one hidden layer: `[N, C, H, W]` in [0, 1] to `[N, out_features]`"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, int, int],  # C, H, W
         out_features: int,
-        channels: tuple[int, ...] = (32, 32, 64),  # of the strided convolutions; the last is repeated until the map is 4x4
+        channels: tuple[int, ...] = (
+            32,
+            32,
+            64,
+        ),  # of the strided convolutions; the last is repeated until the map is 4x4
         hidden: int = 256,  # width of the dense layer
     ):
         super().__init__()
         steps = halvings(image_shape, 4)
         widths = [image_shape[0], *(channels[min(i, len(channels) - 1)] for i in range(steps))]
-        convs = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Conv2d(a, b, 4, stride=2, padding=1), Mish())]
+        convs = [
+            layer
+            for a, b in zip(widths, widths[1:])
+            for layer in (nn.Conv2d(a, b, 4, stride=2, padding=1), Mish())
+        ]
         self.net = nn.Sequential(*convs, nn.Flatten(), mlp(16 * widths[-1], hidden, out_features))
 
-    def forward(self, x: Tensor) -> Tensor: return self.net(x)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
 
 # %% ../../nbs/11_autoencoder.ipynb #149d1f01
 class BlockDecoder(nn.Module):
     "What all decoders here share: a stack of blocks from a `start` x `start` map to a picture's logits, or from features to a vector"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, ...],  # C, H, W; or (D,) for vectors, where the blocks are linear
         channels: int = 64,  # of every block, a multiple of 8
         blocks: int = 12,
         start: int = 2,  # side of the first feature map
-        ups: tuple[int, ...] | None = None,  # blocks that double the resolution first, counted from 1; default as released
+        ups: tuple[int, ...]
+        | None = None,  # blocks that double the resolution first, counted from 1; default as released
         learned: bool = False,  # transposed convolutions and ELU in place of interpolation and Mish, as released for the robot finger data
-        joined: dict[int, int] | None = None,  # channels that are joined to the map in front of a block, which then brings as many fewer
+        joined: dict[int, int]
+        | None = None,  # channels that are joined to the map in front of a block, which then brings as many fewer
         flat: bool = False,  # linear blocks for pictures too, and the last one's features are their pixels
     ):
         super().__init__()
         self.image_shape, self.channels, flat = tuple(image_shape), channels, flat or len(image_shape) == 1
-        widths = [channels - (joined or {}).get(i, 0) for i in range(1, blocks + 1)] + [math.prod(image_shape) if flat else image_shape[0]]
+        widths = [channels - (joined or {}).get(i, 0) for i in range(1, blocks + 1)] + [
+            math.prod(image_shape) if flat else image_shape[0]
+        ]
         if flat:
             self.start_shape = (widths[0],)
-            self.blocks = nn.ModuleList(LinearBlock(channels, w, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
+            self.blocks = nn.ModuleList(
+                LinearBlock(channels, w, plain=i == blocks) for i, w in enumerate(widths[1:], 1)
+            )
             self.blocks[-1] = nn.Sequential(self.blocks[-1], nn.Unflatten(1, self.image_shape))
             self.watched = tuple(sorted({max(1, blocks * i // 3) for i in (1, 2)}))
             return
         ups = _ups(image_shape, start, blocks, ups)
         self.start_shape = (widths[0], start, start)
         Block = StridedBlock if learned else ConvBlock
-        self.blocks = nn.ModuleList(Block(channels, w, up=i in ups, plain=i == blocks) for i, w in enumerate(widths[1:], 1))
-        self.watched = tuple(u - 1 for u in ups if u > 1) or (blocks,)  # for a Hessian penalty: the last map of each size but the largest
+        self.blocks = nn.ModuleList(
+            Block(channels, w, up=i in ups, plain=i == blocks) for i, w in enumerate(widths[1:], 1)
+        )
+        self.watched = tuple(u - 1 for u in ups if u > 1) or (
+            blocks,
+        )  # for a Hessian penalty: the last map of each size but the largest
 
 # %% ../../nbs/11_autoencoder.ipynb #b51abae8
-def _ups(image_shape: tuple[int, ...], start: int, blocks: int, ups: tuple[int, ...] | None) -> tuple[int, ...]:
+def _ups(
+    image_shape: tuple[int, ...], start: int, blocks: int, ups: tuple[int, ...] | None
+) -> tuple[int, ...]:
     number = halvings(image_shape, start)
     ups = tuple(ups or RELEASED_UPS.get((number, blocks)) or spread(number, blocks))
-    if len(ups) == number and all(1 <= u <= blocks for u in ups): return ups
-    raise ValueError(f"{image_shape} from a {start}x{start} map needs {number} doublings among blocks 1 to {blocks}, but ups={ups}")
+    if len(ups) == number and all(1 <= u <= blocks for u in ups):
+        return ups
+    raise ValueError(
+        f"{image_shape} from a {start}x{start} map needs {number} doublings among blocks 1 to {blocks}, but ups={ups}"
+    )
 
 # %% ../../nbs/11_autoencoder.ipynb #34f0d5b7
 class HourglassDecoder(BlockDecoder):
     "MLP, reshape, blocks: `[N, latent_dim]` to logits `[N, C, H, W]` (Structure by Architecture, appendix A.2)"
-    def __init__(self,
+
+    def __init__(
+        self,
         latent_dim: int,
         image_shape: tuple[int, ...],  # C, H, W, or (D,)
         hidden: tuple[int, ...] = (128, 256),  # hidden widths of the first MLP
         **stack,  # `channels`, `blocks`, `start`, `ups`, `learned` of `BlockDecoder`
     ):
         super().__init__(image_shape, **stack)
-        self.head = mlp(latent_dim, *hidden, math.prod(self.start_shape), activation=nn.ELU if stack.get("learned") else Mish)
+        self.head = mlp(
+            latent_dim,
+            *hidden,
+            math.prod(self.start_shape),
+            activation=nn.ELU if stack.get("learned") else Mish,
+        )
 
     def activations(self, z: Tensor, at: tuple[int, ...] | None = None) -> list[Tensor]:
         "What the blocks numbered in `at` (from 1, increasing) put out; None: those in `watched`"
         at = at or self.watched
         x, out = self.head(z).view(len(z), *self.start_shape), []
-        for i, block in enumerate(self.blocks[:at[-1]], 1):
+        for i, block in enumerate(self.blocks[: at[-1]], 1):
             x = block(x)
-            if i in at: out.append(x)
+            if i in at:
+                out.append(x)
         return out
 
-    def forward(self, z: Tensor) -> Tensor: return self.activations(z, (len(self.blocks),))[0]
+    def forward(self, z: Tensor) -> Tensor:
+        return self.activations(z, (len(self.blocks),))[0]
 
 # %% ../../nbs/11_autoencoder.ipynb #efd1f9e9
 class LinearEncoder(nn.Module):
     "Linear blocks, then a linear map: vectors `[N, D]` to `[N, out_features]`"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int],  # (D,)
         out_features: int,
         channels: int = 64,  # width of every block, a multiple of 8
@@ -153,4 +214,5 @@ class LinearEncoder(nn.Module):
         widths = [image_shape[0], *[channels] * blocks]
         self.net = nn.Sequential(*map(LinearBlock, widths, widths[1:]), nn.Linear(channels, out_features))
 
-    def forward(self, x: Tensor) -> Tensor: return self.net(x)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)

@@ -19,17 +19,22 @@ from .structural import OrderedDecoder
 # %% ../../nbs/13_ladder.ipynb #829ac065
 RELEASED_RUNGS = {(4, 12): (4, 6, 9, 12)}  # (rungs, stages): where the released code is not even
 
+
 def rungs_at(
     rungs: int,  # variables
     stages: int,  # of the encoder
 ) -> tuple[int, ...]:  # stages, counted from 1, not decreasing
     "After which stage each rung stands; where there are more rungs than stages, several share one"
-    return RELEASED_RUNGS.get((rungs, stages)) or tuple(max(1, round(stages * (i + 1) / rungs)) for i in range(rungs))
+    return RELEASED_RUNGS.get((rungs, stages)) or tuple(
+        max(1, round(stages * (i + 1) / rungs)) for i in range(rungs)
+    )
 
 # %% ../../nbs/13_ladder.ipynb #7d5a0ee0
 class LadderEncoder(nn.Module):
     "Stages, and rungs that read a variable off some of them: pictures or vectors to `[N, 2 * latent_dim]` (Zhao et al. 2017)"
-    def __init__(self,
+
+    def __init__(
+        self,
         stages: list[nn.Module],  # one after the other
         widths: list[int],  # channels, or features, that each stage puts out
         out_features: int,  # twice the number of latent dimensions
@@ -37,7 +42,10 @@ class LadderEncoder(nn.Module):
         rung_hidden: tuple[int, ...] = (128, 64),  # hidden widths of a rung's MLP
     ):
         super().__init__()
-        if out_features % (2 * rungs): raise ValueError(f"out_features={out_features} is not divisible by twice the {rungs} rungs; choose a latent_dim that {rungs} divides")
+        if out_features % (2 * rungs):
+            raise ValueError(
+                f"out_features={out_features} is not divisible by twice the {rungs} rungs; choose a latent_dim that {rungs} divides"
+            )
         self.at = rungs_at(rungs, len(stages))
         self.stages = nn.ModuleList(stages)
         self.rungs = nn.ModuleList(mlp(widths[i - 1], *rung_hidden, out_features // rungs) for i in self.at)
@@ -54,7 +62,9 @@ class LadderEncoder(nn.Module):
 # %% ../../nbs/13_ladder.ipynb #e9f6b17a
 class ConvLadderEncoder(LadderEncoder):
     "`ConvEncoder`'s blocks as a ladder (Structure by Architecture, appendix A.2)"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, int, int],  # C, H, W
         out_features: int,  # twice the number of latent dimensions
         rungs: int,  # variables
@@ -64,29 +74,45 @@ class ConvLadderEncoder(LadderEncoder):
     ):
         pools = halvings(image_shape, 2)
         pools = RELEASED_POOLS.get((pools, blocks)) or spread(pools, blocks)
-        stages = [ConvBlock(channels if i > 1 else image_shape[0], channels, kernel=3 if i > 1 else 5, pool=i in pools) for i in range(1, blocks + 1)]
+        stages = [
+            ConvBlock(
+                channels if i > 1 else image_shape[0], channels, kernel=3 if i > 1 else 5, pool=i in pools
+            )
+            for i in range(1, blocks + 1)
+        ]
         super().__init__(stages, [channels] * blocks, out_features, rungs, rung_hidden)
 
 # %% ../../nbs/13_ladder.ipynb #abde6a2b
 class StridedLadderEncoder(LadderEncoder):
     "`StridedEncoder`'s layers as a ladder"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, int, int],  # C, H, W
         out_features: int,  # twice the number of latent dimensions
         rungs: int,  # variables
-        channels: tuple[int, ...] = (32, 32, 64),  # of the strided convolutions; the last is repeated until the map is 4x4
+        channels: tuple[int, ...] = (
+            32,
+            32,
+            64,
+        ),  # of the strided convolutions; the last is repeated until the map is 4x4
         hidden: int = 256,  # width of the dense layer
         rung_hidden: tuple[int, ...] = (128, 64),  # hidden widths of a rung's MLP
     ):
         steps = halvings(image_shape, 4)
         widths = [image_shape[0], *(channels[min(i, len(channels) - 1)] for i in range(steps))]
-        convs = [nn.Sequential(nn.Conv2d(a, b, 4, stride=2, padding=1), Mish()) for a, b in zip(widths, widths[1:])]
+        convs = [
+            nn.Sequential(nn.Conv2d(a, b, 4, stride=2, padding=1), Mish()) for a, b in zip(widths, widths[1:])
+        ]
         dense = nn.Sequential(nn.Flatten(), nn.Linear(16 * widths[-1], hidden), Mish())
         super().__init__([*convs, dense], [*widths[1:], hidden], out_features, rungs, rung_hidden)
 
+
 class LinearLadderEncoder(LadderEncoder):
     "Linear blocks as a ladder, for vectors"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int],  # (D,)
         out_features: int,  # twice the number of latent dimensions
         rungs: int,  # variables
@@ -95,11 +121,16 @@ class LinearLadderEncoder(LadderEncoder):
         rung_hidden: tuple[int, ...] = (64,),  # hidden widths of a rung's MLP
     ):
         widths = [image_shape[0], *[channels] * blocks]
-        super().__init__([*map(LinearBlock, widths, widths[1:])], widths[1:], out_features, rungs, rung_hidden)
+        super().__init__(
+            [*map(LinearBlock, widths, widths[1:])], widths[1:], out_features, rungs, rung_hidden
+        )
+
 
 class DenseLadderEncoder(LadderEncoder):
     "`DenseEncoder`'s layers as a ladder, for pictures or vectors"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, ...],  # C, H, W, or (D,)
         out_features: int,  # twice the number of latent dimensions
         rungs: int,  # variables
@@ -113,8 +144,12 @@ class DenseLadderEncoder(LadderEncoder):
 # %% ../../nbs/13_ladder.ipynb #db809069
 class LadderDecoder(OrderedDecoder):
     "Learned constant and blocks; each variable joins as further channels: `[N, D]` to logits (Structure by Architecture, appendix A.2)"
-    def __init__(self,
-        groups: list[list[int]],  # which latent dimensions make up each variable, in order of entry; equal sizes
+
+    def __init__(
+        self,
+        groups: list[
+            list[int]
+        ],  # which latent dimensions make up each variable, in order of entry; equal sizes
         image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
         hidden: tuple[int, ...] = (64, 128),  # hidden widths of a variable's MLP
         joined: int = 16,  # channels that a variable brings; the rest must be a multiple of 8
@@ -123,7 +158,8 @@ class LadderDecoder(OrderedDecoder):
         super().__init__(groups, image_shape, joined, **stack)
         self.mlps = BatchedMLP(len(groups), len(groups[0]), *hidden, joined)
 
-    def entries(self, z: Tensor) -> tuple[Tensor, ...]: return self.mlps(self.variables(z)).unbind()
+    def entries(self, z: Tensor) -> tuple[Tensor, ...]:
+        return self.mlps(self.variables(z)).unbind()
 
     def enter(self, x: Tensor, entry: Tensor) -> Tensor:
         pixels = x.shape[2:]

@@ -18,33 +18,53 @@ from .hourglass import stages_from_4
 # %% ../../nbs/14_residual.ipynb #9dc14fe0
 class ResidualBlock(nn.Module):
     "x + twice (3x3 convolution, instance norm, GELU); `[N, C_in, H, W]` to `[N, C_out, H, W]`"
-    def __init__(self,
+
+    def __init__(
+        self,
         in_channels: int,
         out_channels: int,
     ):
         super().__init__()
-        layers = [(nn.Conv2d(c, out_channels, 3, padding=1), nn.GroupNorm(out_channels, out_channels), nn.GELU("tanh")) for c in (in_channels, out_channels)]
+        layers = [
+            (
+                nn.Conv2d(c, out_channels, 3, padding=1),
+                nn.GroupNorm(out_channels, out_channels),
+                nn.GELU("tanh"),
+            )
+            for c in (in_channels, out_channels)
+        ]
         self.body = nn.Sequential(*layers[0], *layers[1])
         self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor: return self.skip(x) + self.body(x)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + self.body(x)
 
 # %% ../../nbs/14_residual.ipynb #9a37471e
 class ResidualEncoder(nn.Module):
     "Tripod's encoder: `[N, C, H, W]` in [0, 1] to `[N, out_features]` (Hsu et al. 2024, released code)"
-    def __init__(self,
+
+    def __init__(
+        self,
         image_shape: tuple[int, int, int],  # C, H, W; square, 8, 16, 32, ... pixels
         out_features: int,
         width: int = 32,  # channels of the first stage; doubled by each stage up to 16 times as many
     ):
         super().__init__()
-        widths = [width * min(2 ** i, 16) for i in range(stages_from_4(image_shape) + 1)]
-        stages = [(ResidualBlock(a if i else image_shape[0], a), ResidualBlock(a, a), nn.PixelUnshuffle(2), nn.Conv2d(4 * a, b, 1))
-                  for i, (a, b) in enumerate(zip(widths, widths[1:]))]
+        widths = [width * min(2**i, 16) for i in range(stages_from_4(image_shape) + 1)]
+        stages = [
+            (
+                ResidualBlock(a if i else image_shape[0], a),
+                ResidualBlock(a, a),
+                nn.PixelUnshuffle(2),
+                nn.Conv2d(4 * a, b, 1),
+            )
+            for i, (a, b) in enumerate(zip(widths, widths[1:]))
+        ]
         self.stages = nn.Sequential(*(nn.Sequential(*stage) for stage in stages))
         self.head = nn.Sequential(*_dense(widths[-1], widths[-1]), nn.Linear(widths[-1], out_features))
 
-    def forward(self, x: Tensor) -> Tensor: return self.head(self.stages(2 * x - 1).mean((2, 3)))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.stages(2 * x - 1).mean((2, 3)))
 
 # %% ../../nbs/14_residual.ipynb #59582887
 def _dense(a: int, b: int) -> tuple[nn.Module, ...]:
@@ -53,7 +73,9 @@ def _dense(a: int, b: int) -> tuple[nn.Module, ...]:
 # %% ../../nbs/14_residual.ipynb #b4a04ace
 class ModulatedBlock(nn.Module):
     "x + twice (3x3 convolution, instance norm, scale and shift given by a vector, GELU); the number of channels stays"
-    def __init__(self,
+
+    def __init__(
+        self,
         channels: int,
         cond: int,  # length of the vector
     ):
@@ -61,7 +83,8 @@ class ModulatedBlock(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
         self.affines = nn.ModuleList(nn.Linear(cond, 2 * channels) for _ in range(2))
 
-    def forward(self,
+    def forward(
+        self,
         x: Tensor,  # `[N, C, H, W]`, or `[1, C, H, W]` where it is the same for all
         y: Tensor,  # `[N, cond]`
     ) -> Tensor:  # `[N, C, H, W]`
@@ -84,19 +107,23 @@ def upsampled_conv(
 # %% ../../nbs/14_residual.ipynb #6e999799
 class _Stage(nn.Module):
     "Two modulated blocks, then upsample and convolve: `[N, C_in, H, W]` to `[N, C_out, 2H, 2W]`"
+
     def __init__(self, in_channels: int, out_channels: int, cond: int):
         super().__init__()
         self.blocks = nn.ModuleList(ModulatedBlock(in_channels, cond) for _ in range(2))
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        for block in self.blocks: x = block(x, y)
+        for block in self.blocks:
+            x = block(x, y)
         return upsampled_conv(x, self.conv)
 
 # %% ../../nbs/14_residual.ipynb #93fe4ed9
 class ResidualDecoder(nn.Module):
     "Tripod's decoder: `[N, latent_dim]` to logits `[N, C, H, W]` (Hsu et al. 2024, released code)"
-    def __init__(self,
+
+    def __init__(
+        self,
         latent_dim: int,
         image_shape: tuple[int, int, int],  # C, H, W; square, 8, 16, 32, ... pixels
         width: int = 64,  # channels of the last stage; twice as many in each earlier one, up to 8 times
@@ -111,20 +138,24 @@ class ResidualDecoder(nn.Module):
         self.stages = nn.ModuleList(_Stage(a, b, cond) for a, b in zip(widths, widths[1:]))
         self.watched = ("cond", *(f"block{i}" for i in range(n - 1)))  # what a Hessian penalty looks at
 
-    def forward(self, z: Tensor) -> Tensor: return self.activations(z, ("logits",))[0]
+    def forward(self, z: Tensor) -> Tensor:
+        return self.activations(z, ("logits",))[0]
 
 # %% ../../nbs/14_residual.ipynb #48bf9acb
 @patch
-def activations(self: ResidualDecoder,
+def activations(
+    self: ResidualDecoder,
     z: Tensor,  # codes `[N, latent_dim]`
     at: Sequence[str] | None = None,  # of `watched` and "logits", in any order; None: all of `watched`
 ) -> list[Tensor]:  # "cond" `[N, cond]`, the others `[N, C, H, W]`
     "What the named parts of the decoder put out; nothing behind the last one is computed. ValueError for unknown names"
     at, names = self.watched if at is None else at, (*self.watched, "logits")
-    if unknown := set(at) - set(names): raise ValueError(f"this decoder has no activations {sorted(unknown)}; it has {', '.join(names)}")
+    if unknown := set(at) - set(names):
+        raise ValueError(f"this decoder has no activations {sorted(unknown)}; it has {', '.join(names)}")
     x, y = self.constant[None], self.mapping(z)
     found = {"cond": y}
     for name, stage in zip(names[1:], self.stages):
-        if set(at) <= found.keys(): break
+        if set(at) <= found.keys():
+            break
         found[name] = x = stage(x, y)
     return [found[name] for name in at]

@@ -16,7 +16,9 @@ from .hourglass import BlockDecoder
 # %% ../../nbs/12_structural.ipynb #6963355c
 class StrTfm(nn.Module):
     "Structural transform layers: scale and shift a feature map by its latent variable (Structure by Architecture, section 3.1)"
-    def __init__(self,
+
+    def __init__(
+        self,
         latent_dim: int,  # dimensions of one variable
         channels: int,  # of the feature map
         hidden: tuple[int, ...] = (64, 128),  # hidden widths of the MLP
@@ -25,16 +27,19 @@ class StrTfm(nn.Module):
     ):
         super().__init__()
         self.mlps = BatchedMLP(layers, latent_dim, *hidden, 2 * channels)
-        if zero_bias: nn.init.zeros_(self.mlps.biases[-1])
+        if zero_bias:
+            nn.init.zeros_(self.mlps.biases[-1])
 
-    def affine(self,
+    def affine(
+        self,
         u: Tensor,  # latent variables `[layers, N, latent_dim]`
     ) -> tuple[Tensor, Tensor]:  # alpha > 0 and beta, each `[layers, N, channels]`
         "Scales and shifts of all layers"
         beta, log_alpha = self.mlps(u).chunk(2, dim=-1)
         return log_alpha.exp(), beta
 
-    def forward(self,
+    def forward(
+        self,
         s: Tensor,  # features `[N, channels, ...]`
         u: Tensor,  # the variable `[N, latent_dim]`; for a single layer
     ) -> Tensor:  # same shape as `s`
@@ -57,7 +62,8 @@ def placement(
     blocks: int,  # B >= k
 ) -> tuple[int, ...]:
     "The blocks, counted from 1, that have a Str-Tfm layer in front of them"
-    if not 1 <= layers <= blocks: raise ValueError(f"{layers} variables need at least as many blocks, but there are {blocks}")
+    if not 1 <= layers <= blocks:
+        raise ValueError(f"{layers} variables need at least as many blocks, but there are {blocks}")
     return tuple(1 + i * blocks // layers for i in range(layers))
 
 # %% ../../nbs/12_structural.ipynb #423bd4dc
@@ -67,21 +73,30 @@ def equal_groups(
 ) -> list[list[int]]:
     "Consecutive latent indices, `variables` groups of the same size"
     if variables < 1 or latent_dim % variables:
-        raise ValueError(f"latent_dim={latent_dim} is not divisible by the {variables} variables of this model; "
-                         f"use a multiple of {variables}, such as {max(1, round(latent_dim / max(variables, 1))) * variables}")
+        raise ValueError(
+            f"latent_dim={latent_dim} is not divisible by the {variables} variables of this model; "
+            f"use a multiple of {variables}, such as {max(1, round(latent_dim / max(variables, 1))) * variables}"
+        )
     size = latent_dim // variables
     return [list(range(i * size, (i + 1) * size)) for i in range(variables)]
 
 # %% ../../nbs/12_structural.ipynb #659ff48c
 class OrderedDecoder(BlockDecoder):
     "Learned constant and blocks, in front of some of which a variable enters; a subclass says how with `entries` and `enter`"
-    def __init__(self,
-        groups: list[list[int]],  # which latent dimensions make up each variable, in order of entry; equal sizes
+
+    def __init__(
+        self,
+        groups: list[
+            list[int]
+        ],  # which latent dimensions make up each variable, in order of entry; equal sizes
         image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
         joined: int = 0,  # channels that each variable brings along
         **stack,  # `channels`, `blocks`, `start`, `ups` of `BlockDecoder`
     ):
-        if len({len(g) for g in groups}) != 1: raise ValueError(f"all variables must have the same number of dimensions, not {[len(g) for g in groups]}")
+        if len({len(g) for g in groups}) != 1:
+            raise ValueError(
+                f"all variables must have the same number of dimensions, not {[len(g) for g in groups]}"
+            )
         layers = placement(len(groups), stack.get("blocks", 12))
         super().__init__(image_shape, joined=dict.fromkeys(layers, joined), **stack)
         self.groups, self.layers = [list(g) for g in groups], layers
@@ -92,28 +107,36 @@ class OrderedDecoder(BlockDecoder):
         "The code cut into its variables"
         return z[:, self.inputs].transpose(0, 1)
 
-    def forward(self, z: Tensor) -> Tensor: return self.activations(z, (len(self.blocks),))[0]
+    def forward(self, z: Tensor) -> Tensor:
+        return self.activations(z, (len(self.blocks),))[0]
 
 # %% ../../nbs/12_structural.ipynb #6183d1ae
 @patch
-def activations(self: OrderedDecoder,
+def activations(
+    self: OrderedDecoder,
     z: Tensor,  # codes `[N, D]`
     at: tuple[int, ...] | None = None,  # blocks, counted from 1, increasing; None: those in `watched`
 ) -> list[Tensor]:  # one a block
     "What the blocks numbered in `at` put out; nothing behind the last one is computed"
     at = at or self.watched
     x, out, entries = self.constant.expand(len(z), *self.start_shape), [], self.entries(z)
-    for i, block in enumerate(self.blocks[:at[-1]], 1):
-        if i in self.layers: x = self.enter(x, entries[self.layers.index(i)])
+    for i, block in enumerate(self.blocks[: at[-1]], 1):
+        if i in self.layers:
+            x = self.enter(x, entries[self.layers.index(i)])
         x = block(x)
-        if i in at: out.append(x)
+        if i in at:
+            out.append(x)
     return out
 
 # %% ../../nbs/12_structural.ipynb #5ae76ec5
 class StructuralDecoder(OrderedDecoder):
     "Learned constant, blocks, and before some of them a Str-Tfm layer with its own variable: `[N, D]` to logits (section 3.1)"
-    def __init__(self,
-        groups: list[list[int]],  # which latent dimensions make up each variable, in order of entry; equal sizes
+
+    def __init__(
+        self,
+        groups: list[
+            list[int]
+        ],  # which latent dimensions make up each variable, in order of entry; equal sizes
         image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors
         hidden: tuple[int, ...] = (64, 128),  # hidden widths of the Str-Tfm MLPs
         zero_bias: bool = True,  # output biases of the Str-Tfm layers start at zero (paper); the released code leaves them random
@@ -122,14 +145,18 @@ class StructuralDecoder(OrderedDecoder):
         super().__init__(groups, image_shape, **stack)
         self.transforms = StrTfm(len(groups[0]), self.channels, hidden, len(groups), zero_bias)
 
-    def entries(self, z: Tensor) -> list[tuple[Tensor, Tensor]]: return list(zip(*self.transforms.affine(self.variables(z))))
+    def entries(self, z: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return list(zip(*self.transforms.affine(self.variables(z))))
 
-    def enter(self, x: Tensor, entry: tuple[Tensor, Tensor]) -> Tensor: return modulate(x, *entry)
+    def enter(self, x: Tensor, entry: tuple[Tensor, Tensor]) -> Tensor:
+        return modulate(x, *entry)
 
 # %% ../../nbs/12_structural.ipynb #50c9432e
 class AdaptiveDecoder(StructuralDecoder):
     "`StructuralDecoder` whose every layer is given the whole code: the paper's AdaAE control"
-    def __init__(self,
+
+    def __init__(
+        self,
         latent_dim: int,
         layers: int,  # number of Str-Tfm layers
         image_shape: tuple[int, ...],  # C, H, W, or (D,) for vectors

@@ -6,7 +6,7 @@
 __all__ = ['permute_dims', 'permute_within', 'Critic', 'critic_loss', 'density_ratio']
 
 # %% ../../nbs/22_factor_vae.ipynb #f07434dc
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,9 @@ from ..nets.blocks import Mish
 # %% ../../nbs/22_factor_vae.ipynb #b0193764
 def _shuffled(z: Tensor, dim: int, generator: Generator | None) -> Tensor:
     if z.ndim != 2 or z.shape[dim] < 2:
-        raise ValueError(f"codes have shape {tuple(z.shape)}; expected [N, D] with two or more {('codes', 'dimensions')[dim]} to permute")
+        raise ValueError(
+            f"codes have shape {tuple(z.shape)}; expected [N, D] with two or more {('codes', 'dimensions')[dim]} to permute"
+        )
     noise = torch.rand(z.shape, generator=generator, device=generator.device if generator else z.device)
     return z.gather(dim, noise.argsort(dim).to(z.device))
 
@@ -44,8 +46,10 @@ def permute_within(
 # %% ../../nbs/22_factor_vae.ipynb #682938c9
 class Critic(nn.Module):
     "Logits for 'code' (0) and 'permuted' (1) (Kim and Mnih 2018, appendix A; activation slope of disentanglement_lib)"
+
     @shaped(latent_dim=whole(1), width=whole(1), layers=whole(0))
-    def __init__(self,
+    def __init__(
+        self,
         latent_dim: int,  # dimensions of a code
         width: int = 1000,  # units of a hidden layer
         layers: int | None = None,  # hidden layers; 6, or 3 if `released`
@@ -53,10 +57,14 @@ class Critic(nn.Module):
     ):
         super().__init__()
         widths = [latent_dim] + [width] * (layers if layers is not None else 3 if released else 6)
-        hidden = [[nn.Linear(a, b), *([nn.BatchNorm1d(b), Mish()] if released else [nn.LeakyReLU(.2)])] for a, b in zip(widths, widths[1:])]
+        hidden = [
+            [nn.Linear(a, b), *([nn.BatchNorm1d(b), Mish()] if released else [nn.LeakyReLU(0.2)])]
+            for a, b in zip(widths, widths[1:])
+        ]
         self.net = nn.Sequential(*sum(hidden, []), nn.Linear(widths[-1], 2))
 
-    def forward(self, z: Tensor) -> Tensor: return self.net(z.to(self.net[0].weight.dtype))
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(z.to(self.net[0].weight.dtype))
 
 # %% ../../nbs/22_factor_vae.ipynb #023a6437
 @shaped()
@@ -68,7 +76,10 @@ def critic_loss(
 ) -> Tensor:  # scalar, nats; ln 2 for a critic that cannot tell
     "Cross-entropy of telling codes (class 0) from permuted codes (class 1) (Kim and Mnih 2018, algorithm 2). ValueError if there is nothing to permute."
     z = z.detach()
-    losses = [F.cross_entropy(critic(c).float(), torch.full((len(z),), label, device=z.device)) for label, c in enumerate((z, permute(z, generator)))]
+    losses = [
+        F.cross_entropy(critic(c).float(), torch.full((len(z),), label, device=z.device))
+        for label, c in enumerate((z, permute(z, generator)))
+    ]
     return sum(losses) / 2
 
 # %% ../../nbs/22_factor_vae.ipynb #415c360e
@@ -78,8 +89,15 @@ def density_ratio(
     z: Tensor,  # codes `[N, D]`
 ) -> Tensor:  # `[N]`; the mean estimates the total correlation in nats
     "Log-ratio of q(z) to the product of its marginals as the critic sees it (Kim and Mnih 2018, equation 3); differentiable in `z` only"
-    frozen = {n: p.detach() for n, p in critic.named_parameters()} | {n: b.clone() for n, b in critic.named_buffers()}
-    if z.ndim != 2 or not z.numel(): refuse("z", z, "codes [N, D], none empty")
-    try: logits = functional_call(critic, frozen, (z,)).float()
-    except RuntimeError as error: raise ValueError(f"the critic cannot take codes z of shape {list(z.shape)} ({error}); build it for as many dimensions") from error
+    frozen = {n: p.detach() for n, p in critic.named_parameters()} | {
+        n: b.clone() for n, b in critic.named_buffers()
+    }
+    if z.ndim != 2 or not z.numel():
+        refuse("z", z, "codes [N, D], none empty")
+    try:
+        logits = functional_call(critic, frozen, (z,)).float()
+    except RuntimeError as error:
+        raise ValueError(
+            f"the critic cannot take codes z of shape {list(z.shape)} ({error}); build it for as many dimensions"
+        ) from error
     return logits[:, 0] - logits[:, 1]

@@ -17,12 +17,22 @@ from .multiinformation import latent_scale
 # %% ../../nbs/25_hessian.ipynb #d636721e
 Activations = Tensor | list[Tensor] | dict[str, Tensor]
 
+
 def _layers(found: Activations, points: int) -> list[Tensor]:
     "Activations as a list, checked"
-    layers = [found] if isinstance(found, Tensor) else list(found.values() if isinstance(found, dict) else found or ())
-    if not layers: raise ValueError("f(z) gave no activations; let it return at least one, such as decoder.activations(z, at)")
+    layers = (
+        [found]
+        if isinstance(found, Tensor)
+        else list(found.values() if isinstance(found, dict) else found or ())
+    )
+    if not layers:
+        raise ValueError(
+            "f(z) gave no activations; let it return at least one, such as decoder.activations(z, at)"
+        )
     if bad := [list(a.shape) for a in layers if a.ndim < 2 or len(a) != points]:
-        raise ValueError(f"f(z) gave activations of shape {bad} for {points} codes; expected [{points}, ...], a row for each code")
+        raise ValueError(
+            f"f(z) gave activations of shape {bad} for {points} codes; expected [{points}, ...], a row for each code"
+        )
     return layers
 
 # %% ../../nbs/25_hessian.ipynb #5f4136ea
@@ -33,11 +43,16 @@ def _curvatures(
     epsilon: float,
 ) -> list[Tensor]:  # for each layer `[B, R, ...]`
     "Second differences of every activation along each direction, but for the middle term, which is the same for all"
-    if not epsilon > 0: raise ValueError(f"epsilon={epsilon} must be positive: it is the size of the steps")
+    if not epsilon > 0:
+        raise ValueError(f"epsilon={epsilon} must be positive: it is the size of the steps")
     steps = epsilon * steps
     points = (z[:, None, None] + torch.stack([steps, -steps], 1)).flatten(0, 2)
-    with torch.autocast(z.device.type, enabled=False): layers = _layers(f(points), len(points))
-    return [a.unflatten(0, (len(z), 2, steps.shape[1])).sum(1) / epsilon ** 2 for a in layers]  # no copy, whatever the memory layout
+    with torch.autocast(z.device.type, enabled=False):
+        layers = _layers(f(points), len(points))
+    return [
+        a.unflatten(0, (len(z), 2, steps.shape[1])).sum(1) / epsilon**2 for a in layers
+    ]  # no copy, whatever the memory layout
+
 
 def _variance(curvatures: Tensor) -> Tensor:
     "Variance over directions [B, R, ...], averaged over entries: [B]"
@@ -47,15 +62,26 @@ def _variance(curvatures: Tensor) -> Tensor:
 def _directions(given: Tensor | None, z: Tensor, k: int, normal: bool = False) -> Tensor:
     "Random directions [B, k, D], or the given ones, checked"
     if given is not None:
-        if given.ndim != 3 or given.shape[::2] != z.shape: raise ValueError(f"directions have shape {list(given.shape)}; expected [{len(z)}, k, {z.shape[1]}]")
+        if given.ndim != 3 or given.shape[::2] != z.shape:
+            raise ValueError(
+                f"directions have shape {list(given.shape)}; expected [{len(z)}, k, {z.shape[1]}]"
+            )
         k = given.shape[1]
-    if k < 2: raise ValueError(f"k={k}: a variance needs at least two directions")
-    if given is not None: return given.to(z)
+    if k < 2:
+        raise ValueError(f"k={k}: a variance needs at least two directions")
+    if given is not None:
+        return given.to(z)
     shape = (len(z), k, z.shape[1])
-    return torch.randn(shape, dtype=z.dtype, device=z.device) if normal else torch.randint(2, shape, device=z.device).to(z) * 2 - 1
+    return (
+        torch.randn(shape, dtype=z.dtype, device=z.device)
+        if normal
+        else torch.randint(2, shape, device=z.device).to(z) * 2 - 1
+    )
+
 
 def _codes(z: Tensor) -> Tensor:
-    if z.ndim != 2 or not z.numel(): raise ValueError(f"codes must have shape [N, D], not {list(z.shape)}")
+    if z.ndim != 2 or not z.numel():
+        raise ValueError(f"codes must have shape [N, D], not {list(z.shape)}")
     return z if z.dtype == torch.float64 else z.float()
 
 # %% ../../nbs/25_hessian.ipynb #024684bc
@@ -65,9 +91,9 @@ def hessian_penalty(
     z: Tensor,  # codes `[B, D]`
     scale: Tensor | None = None,  # length of a step in each latent `[D]`; None: 1, as in the original penalty
     k: int = 2,  # directions a code, >= 2
-    epsilon: float = .1,  # step size, > 0
+    epsilon: float = 0.1,  # step size, > 0
     directions: Tensor | None = None,  # of +1 and -1 `[B, k, D]`; None: random
-    share: float = 1.,  # part of the batch to use, from its start
+    share: float = 1.0,  # part of the batch to use, from its start
 ) -> Tensor:  # `[share * B, layers]`
     """Variance of second differences over Rademacher directions, averaged over each layer's entries (Tripod's `hp`; after Peebles et al. 2020).
 
@@ -75,14 +101,16 @@ def hessian_penalty(
     Raises ValueError for k < 2, epsilon <= 0, directions of another shape, share outside (0, 1], and an f without activations."""
     z = _codes(z)
     directions = _directions(directions, z, k)
-    if scale is not None: broadcasts(scale=scale, directions=directions)
+    if scale is not None:
+        broadcasts(scale=scale, directions=directions)
     steps = directions if scale is None else directions * scale
     rows = _rows(z, share)
     return torch.stack([_variance(c) for c in _curvatures(f, z[:rows], steps[:rows], epsilon)], 1)
 
 # %% ../../nbs/25_hessian.ipynb #3d715529
 def _rows(z: Tensor, share: float) -> int:
-    if not 0 < share <= 1: raise ValueError(f"share={share} must be in (0, 1]: it is the part of the batch that is used")
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share} must be in (0, 1]: it is the part of the batch that is used")
     return max(1, round(share * len(z)))
 
 # %% ../../nbs/25_hessian.ipynb #30a802b7
@@ -91,14 +119,16 @@ def vanilla_hessian_penalty(
     f: Callable[[Tensor], Activations],  # codes `[N, D]` to activations, each `[N, ...]`
     z: Tensor,  # codes `[B, D]`
     k: int = 2,  # directions a code, >= 2
-    epsilon: float = .1,  # step size, > 0
+    epsilon: float = 0.1,  # step size, > 0
     directions: Tensor | None = None,  # of +1 and -1 `[B, k, D]`; None: random
-    share: float = 1.,  # part of the batch to use, from its start
+    share: float = 1.0,  # part of the batch to use, from its start
 ) -> Tensor:  # a scalar
     "The penalty of Peebles et al. (2020) as released: the largest variance of each layer, summed over layers; errors as `hessian_penalty`"
     z = _codes(z)
     rows = _rows(z, share)
-    return sum(c.var(1).amax() for c in _curvatures(f, z[:rows], _directions(directions, z, k)[:rows], epsilon))
+    return sum(
+        c.var(1).amax() for c in _curvatures(f, z[:rows], _directions(directions, z, k)[:rows], epsilon)
+    )
 
 # %% ../../nbs/25_hessian.ipynb #d6cdd009
 @shaped(k=whole(2), epsilon=real(0, None, "("), share=real(0, 1, "(]"))
@@ -107,10 +137,10 @@ def normalized_hessian_penalty(
     z: Tensor,  # codes `[B, D]`
     scale: Tensor | None = None,  # standard deviation of each latent `[D]`; None: that of z over the batch
     k: int = 2,  # directions of each kind, >= 2
-    epsilon: float = .1,  # step size in standard deviations, > 0
+    epsilon: float = 0.1,  # step size in standard deviations, > 0
     rademacher: Tensor | None = None,  # directions of +1 and -1 `[B, k, D]`; None: random
     normal: Tensor | None = None,  # normal directions `[B, k, D]`; None: random
-    share: float = 1.,  # part of the batch to use, from its start
+    share: float = 1.0,  # part of the batch to use, from its start
     ratio_of_means: bool = False,  # divide by the batch's mean denominator: no heavy tails
 ) -> Tensor:  # `[share * B, layers]`
     """Share of a decoder's curvature that mixes latents, by layer (Tripod, Hsu et al. 2024); f is called once, with 4k codes for each code.
@@ -121,5 +151,10 @@ def normalized_hessian_penalty(
     broadcasts(scale=scale, z=z)
     signs, normals = _directions(rademacher, z, k), _directions(normal, z, k, normal=True)
     found = _curvatures(f, z[:rows], (torch.cat([signs, normals], 1) * scale)[:rows], epsilon)
-    mixed, total = (torch.stack(parts, 1) for parts in zip(*((_variance(c[:, :signs.shape[1]]), _variance(c[:, signs.shape[1]:])) for c in found)))
+    mixed, total = (
+        torch.stack(parts, 1)
+        for parts in zip(
+            *((_variance(c[:, : signs.shape[1]]), _variance(c[:, signs.shape[1] :])) for c in found)
+        )
+    )
     return mixed / ((total.mean(0) if ratio_of_means else total) + 1e-10)

@@ -6,7 +6,7 @@
 __all__ = ['mmd', 'mmd_as_released']
 
 # %% ../../nbs/23_mmd.ipynb #61f09ed1
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,9 +21,14 @@ def _kernel(a: Tensor, b: Tensor, widths: list[float]) -> Tensor:
 # %% ../../nbs/23_mmd.ipynb #9840ad71
 def _check(z: Tensor, prior: Tensor) -> None:
     if z.ndim != 2 or prior.ndim != 2 or z.shape[1] != prior.shape[1]:
-        raise ValueError(f"codes have shape {tuple(z.shape)}, prior samples {tuple(prior.shape)}; expected [N, D] and [M, D] with the same D")
+        raise ValueError(
+            f"codes have shape {tuple(z.shape)}, prior samples {tuple(prior.shape)}; expected [N, D] and [M, D] with the same D"
+        )
     if min(len(z), len(prior)) < 2:
-        raise ValueError(f"{len(z)} codes and {len(prior)} prior samples; the distance within a cloud needs two or more in each")
+        raise ValueError(
+            f"{len(z)} codes and {len(prior)} prior samples; the distance within a cloud needs two or more in each"
+        )
+
 
 def _mean_of_pairs(k: Tensor) -> Tensor:
     return (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
@@ -33,11 +38,12 @@ def _mean_of_pairs(k: Tensor) -> Tensor:
 def mmd(
     z: Tensor,  # codes `[N, D]`, N >= 2
     prior: Tensor,  # samples of the prior `[M, D]`, M >= 2
-    scales: Sequence[float] = (.1, .2, .5, 1, 2, 5, 10),  # widths in units of 2D, summed over, > 0
+    scales: Sequence[float] = (0.1, 0.2, 0.5, 1, 2, 5, 10),  # widths in units of 2D, summed over, > 0
 ) -> Tensor:  # scalar; zero on average if the distributions agree, may be negative
     "Unbiased squared MMD with inverse multiquadric kernels for a prior of unit variance (Tolstikhin et al. 2018, algorithm 2). ValueError for bad shapes or scales."
     _check(z, prior)
-    if not scales or min(scales) <= 0: raise ValueError(f"scales={scales}; expected one or more positive numbers")
+    if not scales or min(scales) <= 0:
+        raise ValueError(f"scales={scales}; expected one or more positive numbers")
     z, prior = (t.float() if t.itemsize < 4 else t for t in (z, prior))
     widths = [2 * z.shape[1] * s for s in scales]
     within = _mean_of_pairs(_kernel(z, z, widths)) + _mean_of_pairs(_kernel(prior, prior, widths))
@@ -50,4 +56,4 @@ def mmd_as_released(
     prior: Tensor,  # samples of the prior `[M, D]`, M >= 2
 ) -> Tensor:  # scalar
     "The penalty in the released code of Structure by Architecture: one kernel d / (d + distance²), divided by N. ValueError for bad shapes."
-    return mmd(z, prior, scales=(.5,)) / len(z)
+    return mmd(z, prior, scales=(0.5,)) / len(z)

@@ -20,9 +20,14 @@ def _rows(points: Tensor, others: Tensor, own: int | None, joint: float, margina
     "The two log-sum-exps of some points [R, D] against all others [N, D]; `own`: leave out each point itself, the first one being others[own]"
     squares = (points[:, None] - others).square()
     if own is not None:
-        itself = torch.arange(len(others), device=points.device) == own + torch.arange(len(points), device=points.device)[:, None]
+        itself = (
+            torch.arange(len(others), device=points.device)
+            == own + torch.arange(len(points), device=points.device)[:, None]
+        )
         squares = squares.masked_fill(itself[..., None], math.inf)
-    return (squares.sum(2) / (-2 * joint ** 2)).logsumexp(1) - (squares / (-2 * marginal ** 2)).logsumexp(1).sum(1)
+    return (squares.sum(2) / (-2 * joint**2)).logsumexp(1) - (squares / (-2 * marginal**2)).logsumexp(1).sum(
+        1
+    )
 
 # %% ../../nbs/24_multiinformation.ipynb #9c77ec7a
 def _log_ratio(
@@ -37,29 +42,45 @@ def _log_ratio(
     if block is None:
         found = _rows(points, points, 0 if leave_one_out else None, joint, marginal)
     else:
-        found = torch.cat([checkpoint(_rows, points[i:i + block], points, i if leave_one_out else None, joint, marginal,
-                                      use_reentrant=False, preserve_rng_state=False) for i in range(0, n, block)])
+        found = torch.cat(
+            [
+                checkpoint(
+                    _rows,
+                    points[i : i + block],
+                    points,
+                    i if leave_one_out else None,
+                    joint,
+                    marginal,
+                    use_reentrant=False,
+                    preserve_rng_state=False,
+                )
+                for i in range(0, n, block)
+            ]
+        )
     return found + (d - 1) * math.log(n - leave_one_out) + d * math.log(marginal / joint)
 
 # %% ../../nbs/24_multiinformation.ipynb #42d1daf2
 def _points(z: Tensor, block: int | None) -> Tensor:
     "Codes, checked, in at least float32"
-    if z.ndim != 2 or len(z) < 2: raise ValueError(f"kernels need at least two codes [N, D] in a batch, not {list(z.shape)}")
-    if block is not None and block < 1: raise ValueError(f"block={block} must be at least 1")
+    if z.ndim != 2 or len(z) < 2:
+        raise ValueError(f"kernels need at least two codes [N, D] in a batch, not {list(z.shape)}")
+    if block is not None and block < 1:
+        raise ValueError(f"block={block} must be at least 1")
     return z if z.dtype == torch.float64 else z.float()
 
 # %% ../../nbs/24_multiinformation.ipynb #d3a56583
 @shaped(bandwidth=real(0, None, "("), block=whole(1))
 def naive_multiinformation(
     z: Tensor,  # codes `[N, D]`, N >= 2
-    bandwidth: float = .1,  # of every kernel, > 0; about one step of QLAE's initial levels
+    bandwidth: float = 0.1,  # of every kernel, > 0; about one step of QLAE's initial levels
     leave_one_out: bool = False,  # leave each code's own kernel out of its density
     block: int | None = None,  # codes at a time, to save memory
 ) -> Tensor:  # log ratios `[N]`; their mean estimates the multiinformation
     """Multiinformation with one fixed bandwidth for every latent, joint and marginal: our reading of the naive Tripod's second leg.
 
     Raises ValueError for less than two codes and for bandwidth <= 0."""
-    if not bandwidth > 0: raise ValueError(f"bandwidth={bandwidth} must be positive")
+    if not bandwidth > 0:
+        raise ValueError(f"bandwidth={bandwidth} must be positive")
     return _log_ratio(_points(z, block), bandwidth, bandwidth, leave_one_out, block)
 
 # %% ../../nbs/24_multiinformation.ipynb #3a6bed6b
@@ -71,11 +92,18 @@ def latent_scale(
     """Standard deviation of each latent over the batch, plus 1e-6, as Tripod's penalties use it.
 
     Raises ValueError for a batch of one and for latents that are constant: they have no spread to measure by."""
-    if z.ndim != 2 or len(z) < 2: raise ValueError(f"the spread of latents needs a batch of at least two codes [N, D], not {list(z.shape)}")
+    if z.ndim != 2 or len(z) < 2:
+        raise ValueError(
+            f"the spread of latents needs a batch of at least two codes [N, D], not {list(z.shape)}"
+        )
     z = z if z.dtype == torch.float64 else z.float()
     if not allow_constant and (dead := (z.amax(0) == z.amin(0)).nonzero().ravel().tolist()):
-        raise ValueError(f"latents {dead} are constant in this batch of {len(z)}; lower the penalties' weights, use a larger batch, or allow_constant=True")
-    return z.var(0, correction=0).clamp_min(1e-30).sqrt() + 1e-6  # the root has no slope at 0: let there be none
+        raise ValueError(
+            f"latents {dead} are constant in this batch of {len(z)}; lower the penalties' weights, use a larger batch, or allow_constant=True"
+        )
+    return (
+        z.var(0, correction=0).clamp_min(1e-30).sqrt() + 1e-6
+    )  # the root has no slope at 0: let there be none
 
 # %% ../../nbs/24_multiinformation.ipynb #c5de0706
 @shaped(dimensions=whole(1), n=whole(1))
@@ -90,9 +118,12 @@ def silverman(
 @shaped(block=whole(1))
 def multiinformation(
     z: Tensor,  # codes `[N, D]`, N >= 2
-    continuous: Tensor | None = None,  # their values before quantisation `[N, D]`, which give each latent's scale; None: z
+    continuous: Tensor
+    | None = None,  # their values before quantisation `[N, D]`, which give each latent's scale; None: z
     leave_one_out: bool = False,  # leave each code's own kernel out of its density
-    marginal: Literal["unscaled", "silverman"] = "unscaled",  # bandwidth of the marginals: one standard deviation, or Silverman's
+    marginal: Literal[
+        "unscaled", "silverman"
+    ] = "unscaled",  # bandwidth of the marginals: one standard deviation, or Silverman's
     block: int | None = None,  # codes at a time, so that memory grows with N x block x D; None: all
     allow_constant: bool = False,  # let latents be constant: each adds the same number to all log ratios
 ) -> Tensor:  # log ratios `[N]`; their mean estimates the multiinformation in nats
@@ -100,8 +131,12 @@ def multiinformation(
 
     Raises ValueError for less than two codes, latents that are constant, shapes that differ, and unknown options."""
     z, spread = _points(z, block), z if continuous is None else continuous
-    if spread.shape != z.shape: raise ValueError(f"continuous has shape {list(spread.shape)}, the codes {list(z.shape)}; expected the same")
-    if marginal not in ("unscaled", "silverman"): raise ValueError(f"marginal={marginal!r}; expected 'unscaled' or 'silverman'")
+    if spread.shape != z.shape:
+        raise ValueError(
+            f"continuous has shape {list(spread.shape)}, the codes {list(z.shape)}; expected the same"
+        )
+    if marginal not in ("unscaled", "silverman"):
+        raise ValueError(f"marginal={marginal!r}; expected 'unscaled' or 'silverman'")
     n, d = z.shape
-    width = 1. if marginal == "unscaled" else silverman(1, n)
+    width = 1.0 if marginal == "unscaled" else silverman(1, n)
     return _log_ratio(z / latent_scale(spread, allow_constant), silverman(d, n), width, leave_one_out, block)

@@ -38,7 +38,8 @@ def gaussian(
 ) -> Tensor:  # `[N]`
     "Half the summed squared error: the negative log-likelihood of a unit-variance normal, without its constant"
     same_shape(output=output, x=x)
-    return .5 * (output.float() - x.float()).square().flatten(1).sum(1)
+    return 0.5 * (output.float() - x.float()).square().flatten(1).sum(1)
+
 
 @shaped()
 def mean_squared_error(

@@ -22,24 +22,30 @@ def mean_distance(
     "Mean of |x| for x ~ N(d, exp(logvar)): the folded normal"
     same_shape(d=d, logvar=logvar)
     std = (logvar / 2).exp()
-    return std * math.sqrt(2 / math.pi) * (-.5 * (d / std).square()).exp() + d * torch.erf(d / std / math.sqrt(2))
+    return std * math.sqrt(2 / math.pi) * (-0.5 * (d / std).square()).exp() + d * torch.erf(
+        d / std / math.sqrt(2)
+    )
 
 # %% ../../nbs/26_slow_vae.ipynb #958a4dc2
 @shaped(rate=real(0, None, "("))
 def transition_divergence(
     mean: Tensor,  # posterior means `[2B, D]`: the first half belongs to the first pictures, the second half to their partners
     logvar: Tensor,  # log-variances, same shape
-    rate: float = 6.,  # of the Laplace density, > 0
+    rate: float = 6.0,  # of the Laplace density, > 0
 ) -> Tensor:  # nats, one number a pair `[B]`
     """Divergence of one code of a pair from the Laplace density around the other, mean of both orders (SlowVAE, Klindt et al. 2021).
 
     Raises ValueError for codes that are no pairs and for rate <= 0."""
-    if mean.ndim != 2 or mean.shape != logvar.shape or len(mean) % 2: raise ValueError(f"shapes {list(mean.shape)} and {list(logvar.shape)}; expected the same [2B, D], pictures first and then their partners")
-    if not rate > 0: raise ValueError(f"rate={rate} must be positive")
+    if mean.ndim != 2 or mean.shape != logvar.shape or len(mean) % 2:
+        raise ValueError(
+            f"shapes {list(mean.shape)} and {list(logvar.shape)}; expected the same [2B, D], pictures first and then their partners"
+        )
+    if not rate > 0:
+        raise ValueError(f"rate={rate} must be positive")
     mean, logvar = (t.float() if t.itemsize < 4 else t for t in (mean, logvar))
     first, second = mean.chunk(2)
     cross = rate * mean_distance(torch.cat([first - second, second - first]), logvar) - math.log(rate / 2)
-    entropy = .5 * (logvar + math.log(2 * math.pi * math.e))
+    entropy = 0.5 * (logvar + math.log(2 * math.pi * math.e))
     return (cross - entropy).sum(1).view(2, -1).mean(0)
 
 # %% ../../nbs/26_slow_vae.ipynb #bdbdceee
@@ -47,8 +53,8 @@ def transition_divergence(
 def transition_as_released(
     mean: Tensor,  # posterior means `[2B, D]`
     logvar: Tensor,  # log-variances, same shape
-    rate: float = 6.,  # of the Laplace density, > 0
+    rate: float = 6.0,  # of the Laplace density, > 0
 ) -> Tensor:  # `[B]`
     "SlowVAE's released penalty: both cross-entropies, minus the mean entropy; errors as `transition_divergence`"
     divergence = transition_divergence(mean, logvar, rate)
-    return 2 * divergence + .5 * (logvar + math.log(2 * math.pi * math.e)).sum(1).view(2, -1).mean(0)
+    return 2 * divergence + 0.5 * (logvar + math.log(2 * math.pi * math.e)).sum(1).view(2, -1).mean(0)

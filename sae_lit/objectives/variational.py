@@ -18,7 +18,9 @@ from ..data.checks import broadcasts, shaped
 # %% ../../nbs/21_variational.ipynb #d5ea7502
 def _checked(*tensors: Tensor) -> list[Tensor]:
     if tensors[0].ndim != 2 or any(t.shape != tensors[0].shape for t in tensors):
-        raise ValueError(f"shapes {', '.join(str(tuple(t.shape)) for t in tensors)}; expected the same [N, D] for all")
+        raise ValueError(
+            f"shapes {', '.join(str(tuple(t.shape)) for t in tensors)}; expected the same [N, D] for all"
+        )
     return [t.float() if t.itemsize < 4 else t for t in tensors]
 
 # %% ../../nbs/21_variational.ipynb #063c3314
@@ -29,7 +31,7 @@ def kl_divergence(
 ) -> Tensor:  # `[N]`, nats, >= 0
     "Divergence of a diagonal normal from N(0, I), summed over dimensions (Kingma and Welling 2014, appendix B). ValueError for unequal shapes."
     mean, logvar = _checked(mean, logvar)
-    return .5 * (mean.square() + logvar.expm1() - logvar).sum(1)
+    return 0.5 * (mean.square() + logvar.expm1() - logvar).sum(1)
 
 # %% ../../nbs/21_variational.ipynb #5a84822f
 @shaped()
@@ -49,7 +51,7 @@ def log_normal(
 ) -> Tensor:  # broadcast shape
     "Log-density of a normal with the given mean and log-variance, elementwise"
     broadcasts(z=z, mean=mean, logvar=logvar)
-    return -.5 * (math.log(2 * math.pi) + logvar + ((z - mean) * (-logvar / 2).exp()).square())
+    return -0.5 * (math.log(2 * math.pi) + logvar + ((z - mean) * (-logvar / 2).exp()).square())
 
 # %% ../../nbs/21_variational.ipynb #9ea230bb
 @shaped()
@@ -57,16 +59,21 @@ def log_prior(
     z: Tensor,  # codes `[N, D]`
 ) -> Tensor:  # `[N]`, nats
     "Log-density of codes under N(0, I)"
-    z, = _checked(z)
+    (z,) = _checked(z)
     return log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
 
 # %% ../../nbs/21_variational.ipynb #707c4064
 def _check_sizes(batch: int, dataset_size: int) -> None:
-    if batch < 2: raise ValueError(f"a batch of {batch} cannot stand for a data set; q(z) needs two codes or more")
-    if dataset_size < batch: raise ValueError(f"dataset_size={dataset_size} is below the batch size {batch}; give the size of the training set")
+    if batch < 2:
+        raise ValueError(f"a batch of {batch} cannot stand for a data set; q(z) needs two codes or more")
+    if dataset_size < batch:
+        raise ValueError(
+            f"dataset_size={dataset_size} is below the batch size {batch}; give the size of the training set"
+        )
 
 # %% ../../nbs/21_variational.ipynb #707044f5
 Weights = Literal["stratified", "weighted"]
+
 
 @shaped()
 def log_weights(
@@ -77,8 +84,10 @@ def log_weights(
 ) -> Tensor:  # `[batch, batch]`: row i, logarithm of the weight of each posterior in the estimate at code i
     "How much each posterior of a batch counts in the estimate of q(z) (Chen et al. 2018, appendix C). ValueError for impossible sizes."
     _check_sizes(batch, dataset_size)
-    if weights == "weighted": return torch.full((batch, batch), -math.log(dataset_size * batch), device=device)
-    if weights != "stratified": raise ValueError(f"weights={weights!r}; expected 'stratified' or 'weighted'")
+    if weights == "weighted":
+        return torch.full((batch, batch), -math.log(dataset_size * batch), device=device)
+    if weights != "stratified":
+        raise ValueError(f"weights={weights!r}; expected 'stratified' or 'weighted'")
     others = math.log((dataset_size - 1) / dataset_size / (batch - 1))
     return torch.full((batch, batch), others, device=device).fill_diagonal_(-math.log(dataset_size))
 
@@ -100,6 +109,7 @@ def aggregate_log_density(
 # %% ../../nbs/21_variational.ipynb #5ce3406a
 class Decomposition(NamedTuple):
     "The price of each code in three parts, each `[N]`, nats; their means estimate the three terms"
+
     mutual_information: Tensor  # ln q(z|x) - ln q(z)
     total_correlation: Tensor  # ln q(z) - sum of ln q(z_d)
     dimensionwise_kl: Tensor  # sum of ln q(z_d) - ln p(z)

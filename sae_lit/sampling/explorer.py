@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from ipywidgets import FloatSlider, SelectionSlider, VBox
 
 # %% ../../nbs/52_explorer.ipynb #bcb3a817
-@checked(size=whole(1), image=shape('C', 'H', 'W'))
+@checked(size=whole(1), image=shape("C", "H", "W"))
 def to_png(
-    image: Tensor, # In [0, 1], [C, H, W], one or three channels
-    size: int = 256, # Pixels of the longer side, about: whole multiples of the picture's own
+    image: Tensor,  # In [0, 1], [C, H, W], one or three channels
+    size: int = 256,  # Pixels of the longer side, about: whole multiples of the picture's own
 ) -> bytes:
     "A picture as PNG, enlarged without smoothing."
     zoom = max(1, round(size / max(image.shape[-2:])))
     large = image.detach().cpu().float().clamp(0, 1).repeat_interleave(zoom, -2).repeat_interleave(zoom, -1)
     buffer = BytesIO()
-    to_pil_image(large).save(buffer, format='PNG', compress_level=1)
+    to_pil_image(large).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 # %% ../../nbs/52_explorer.ipynb #d732945f
@@ -54,168 +54,238 @@ class Explored(nn.Module):
     """A model as the explorer sees it: `encode`, `decode`, which latents belong together, and a bank if the model carries one.
 
     Raises ValueError for what is neither a model with `encode` and `decode` nor a pair of functions, and when these return something unusable."""
+
     def __init__(
         self,
-        model: object, # With `encode` [B, C, H, W] -> [B, D] and `decode` [B, D] -> [B, C, H, W] in [0, 1], or such a pair of functions
+        model: object,  # With `encode` [B, C, H, W] -> [B, D] and `decode` [B, D] -> [B, C, H, W] in [0, 1], or such a pair of functions
     ):
         super().__init__()
         if not (is_model(model) or is_pair(model)):
-            raise ValueError(f"cannot explore a {type(model).__name__}; expected a model with encode and decode, a pair of functions (encode, decode), or a list of these")
+            raise ValueError(
+                f"cannot explore a {type(model).__name__}; expected a model with encode and decode, a pair of functions (encode, decode), or a list of these"
+            )
         self.functions = (model.encode, model.decode) if is_model(model) else tuple(model)
-        self.groups, self.bank = getattr(model, 'groups', None), bank_of(model)
-        self.name = (getattr(model, 'spec', None) or {}).get('name') or (type(model).__name__ if is_model(model) else 'own functions')
-        owners = [getattr(f, '__self__', f) for f in self.functions] # a method's object
+        self.groups, self.bank = getattr(model, "groups", None), bank_of(model)
+        self.name = (getattr(model, "spec", None) or {}).get("name") or (
+            type(model).__name__ if is_model(model) else "own functions"
+        )
+        owners = [getattr(f, "__self__", f) for f in self.functions]  # a method's object
         self.networks = nn.ModuleList(f for f in owners if isinstance(f, nn.Module))
 
-    def encode(self, x: Tensor) -> Tensor: return tensor_of(self.functions[0](x), 'encode', [len(x), 'D']).to(x.device)
+    def encode(self, x: Tensor) -> Tensor:
+        return tensor_of(self.functions[0](x), "encode", [len(x), "D"]).to(x.device)
 
-    def decode(self, z: Tensor) -> Tensor: return tensor_of(self.functions[1](z), 'decode', [len(z), 'C', 'H', 'W'])
+    def decode(self, z: Tensor) -> Tensor:
+        return tensor_of(self.functions[1](z), "decode", [len(z), "C", "H", "W"])
 
 # %% ../../nbs/52_explorer.ipynb #3e55e60b
-def is_model(thing: object) -> bool: return hasattr(thing, 'encode') and hasattr(thing, 'decode')
+def is_model(thing: object) -> bool:
+    return hasattr(thing, "encode") and hasattr(thing, "decode")
+
 
 def is_pair(thing: object) -> bool:
     "Whether these are two functions, and not two models."
-    return isinstance(thing, (list, tuple)) and len(thing) == 2 and all(callable(f) and not is_model(f) for f in thing)
+    return (
+        isinstance(thing, (list, tuple))
+        and len(thing) == 2
+        and all(callable(f) and not is_model(f) for f in thing)
+    )
+
 
 def tensor_of(
-    value: Tensor | np.ndarray, # What a user's function returned
-    what: str, # The function's name, for the error
-    shape: Sequence[int | str], # Wanted; letters stand for any number
-) -> Tensor: # float32
+    value: Tensor | np.ndarray,  # What a user's function returned
+    what: str,  # The function's name, for the error
+    shape: Sequence[int | str],  # Wanted; letters stand for any number
+) -> Tensor:  # float32
     "A function's result as a tensor. Raises ValueError for anything else, and for another shape."
     if not isinstance(value, (Tensor, np.ndarray)):
-        raise ValueError(f"{what} returned a {type(value).__name__}; expected one tensor [{', '.join(map(str, shape))}]: pass a function that returns only that")
-    if len(value.shape) != len(shape) or any(isinstance(n, int) and n != m for n, m in zip(shape, value.shape)):
-        raise ValueError(f"{what} returned the shape {list(value.shape)}; expected [{', '.join(map(str, shape))}]")
+        raise ValueError(
+            f"{what} returned a {type(value).__name__}; expected one tensor [{', '.join(map(str, shape))}]: pass a function that returns only that"
+        )
+    if len(value.shape) != len(shape) or any(
+        isinstance(n, int) and n != m for n, m in zip(shape, value.shape)
+    ):
+        raise ValueError(
+            f"{what} returned the shape {list(value.shape)}; expected [{', '.join(map(str, shape))}]"
+        )
     return torch.as_tensor(value).float()
 
 # %% ../../nbs/52_explorer.ipynb #665749a5
 @checked(bins=whole(2))
 def tells(
-    codes: np.ndarray, # [N, D]
-    factors: np.ndarray, # Class numbers, [N, F]
-    names: Sequence[str], # One a factor
-    bins: int = 10, # Of equally many samples
-    least: float = .1, # Share of a factor's entropy below which nothing is said
-) -> list[str]: # One a latent: "wall hue 87 %", or "" where it tells little
+    codes: np.ndarray,  # [N, D]
+    factors: np.ndarray,  # Class numbers, [N, F]
+    names: Sequence[str],  # One a factor
+    bins: int = 10,  # Of equally many samples
+    least: float = 0.1,  # Share of a factor's entropy below which nothing is said
+) -> list[str]:  # One a latent: "wall hue 87 %", or "" where it tells little
     "The factor with the highest mutual information with each latent, and the share of its entropy."
-    codes, factors = checks.codes('codes', codes), checks.factors('factors', factors)
+    codes, factors = checks.codes("codes", codes), checks.factors("factors", factors)
     if len(codes) != len(factors) or len(names) != factors.shape[1]:
-        raise ValueError(f"codes {list(codes.shape)}, factors {list(factors.shape)} and {len(names)} names; expected [N, D], [N, F] and F names")
+        raise ValueError(
+            f"codes {list(codes.shape)}, factors {list(factors.shape)} and {len(names)} names; expected [N, D], [N, F] and F names"
+        )
     inner = np.arange(1, bins) * len(codes) // bins
     binned = [np.digitize(z, np.sort(z)[inner]) for z in codes.T]
     nats = np.array([[mutual_info_score(v, b) for v in factors.T] for b in binned])
     entropy = np.array([mutual_info_score(v, v) for v in factors.T])
     share = np.divide(nats, entropy, out=np.zeros_like(nats), where=entropy > 0)
-    return [f'{names[f]} {100 * row[f]:.0f} %' if row[f] >= least else '' for f, row in zip(nats.argmax(1), share)]
+    return [
+        f"{names[f]} {100 * row[f]:.0f} %" if row[f] >= least else "" for f, row in zip(nats.argmax(1), share)
+    ]
 
 # %% ../../nbs/52_explorer.ipynb #f6aa8073
-@checked(most=whole(2), bank=shape('N', 'D'))
+@checked(most=whole(2), bank=shape("N", "D"))
 def levels_of(
-    bank: Tensor, # [N, D]
-    most: int = 16, # More different values than that are no levels
-) -> list[list[float] | None]: # One a latent: its values in ascending order, or None for a continuous one
+    bank: Tensor,  # [N, D]
+    most: int = 16,  # More different values than that are no levels
+) -> list[list[float] | None]:  # One a latent: its values in ascending order, or None for a continuous one
     "The observed values of each latent that takes only few, two or more."
     seen = [latent.unique().tolist() for latent in bank.T]
     return [values if 2 <= len(values) <= min(most, len(bank) // 4) else None for values in seen]
 
 # %% ../../nbs/52_explorer.ipynb #56edcd6f
 def new_slider(
-    label: str, # Written at its left
-    levels: list[float] | None, # Values to step over; None: continuous
-) -> 'FloatSlider | SelectionSlider': # Not yet placed
+    label: str,  # Written at its left
+    levels: list[float] | None,  # Values to step over; None: continuous
+) -> "FloatSlider | SelectionSlider":  # Not yet placed
     "A slider for one latent."
     import ipywidgets as w
-    options = dict(description=label, continuous_update=True, layout=w.Layout(width='340px'), style={'description_width': '72px'})
-    return w.FloatSlider(readout_format='.2f', **options) if levels is None else w.SelectionSlider(options=named(levels), **options)
 
-def named(levels: list[float]) -> list[tuple[str, float]]: return [(f'{v:.2f}', v) for v in levels]
+    options = dict(
+        description=label,
+        continuous_update=True,
+        layout=w.Layout(width="340px"),
+        style={"description_width": "72px"},
+    )
+    return (
+        w.FloatSlider(readout_format=".2f", **options)
+        if levels is None
+        else w.SelectionSlider(options=named(levels), **options)
+    )
+
+
+def named(levels: list[float]) -> list[tuple[str, float]]:
+    return [(f"{v:.2f}", v) for v in levels]
+
 
 def place(
-    slider: 'FloatSlider | SelectionSlider',
+    slider: "FloatSlider | SelectionSlider",
     value: float,
-    levels: list[float] | None, # Values to step over; None: continuous
-    low: float, # Ends of a continuous slider, unless `value` lies beyond them
+    levels: list[float] | None,  # Values to step over; None: continuous
+    low: float,  # Ends of a continuous slider, unless `value` lies beyond them
     high: float,
 ) -> None:
     "Set a slider's value, and its range so that the value fits in."
-    low, high = min(low, value) - .5 * (low == high == value), max(high, value) + .5 * (low == high == value)
-    with slider.hold_sync(): # one message to the browser
+    low, high = (
+        min(low, value) - 0.5 * (low == high == value),
+        max(high, value) + 0.5 * (low == high == value),
+    )
+    with slider.hold_sync():  # one message to the browser
         if levels is None:
-            slider.min, slider.max = min(slider.min, low), max(slider.max, high) # room for the old value and the new one
+            slider.min, slider.max = (
+                min(slider.min, low),
+                max(slider.max, high),
+            )  # room for the old value and the new one
             slider.value = value
             slider.min, slider.max, slider.step = low, high, (high - low) / 200
-        else: slider.options, slider.value = named(sorted({*levels, value})), value
+        else:
+            slider.options, slider.value = named(sorted({*levels, value})), value
 
 # %% ../../nbs/52_explorer.ipynb #f57784f3
 class Panel:
     "One model's part of the explorer."
+
     def __init__(
         self,
-        model: Explored, # Its `groups` are set where they were None: each latent on its own
-        bank: Tensor, # Defines ranges and levels, [N, D]
-        told: Sequence[str], # What each latent tells, "" for nothing
-        mix: Callable[['Panel', int], None], # Called with this panel and a variable's number when its button is pressed
-        size: int = 256, # Pixels of a picture on the screen
-        steps: int = 7, # Pictures of a continuous latent's strip
+        model: Explored,  # Its `groups` are set where they were None: each latent on its own
+        bank: Tensor,  # Defines ranges and levels, [N, D]
+        told: Sequence[str],  # What each latent tells, "" for nothing
+        mix: Callable[
+            ["Panel", int], None
+        ],  # Called with this panel and a variable's number when its button is pressed
+        size: int = 256,  # Pixels of a picture on the screen
+        steps: int = 7,  # Pictures of a continuous latent's strip
     ):
         self.sampler = HybridSampler(bank.to(device_of(model)), model.groups)
         self.model, self.told, self.size, self.steps = model, told, size, steps
         model.groups = self.sampler.groups
         self.labels, self.levels = latent_labels(model.groups), levels_of(self.sampler.bank)
         self.low, self.high = self.sampler.bank.amin(0), self.sampler.bank.amax(0)
-        self.touched = model.groups[0][0] # the latent whose traversal is shown
-        self.quiet = False # True while the sliders are set by the program, so that it draws once
+        self.touched = model.groups[0][0]  # the latent whose traversal is shown
+        self.quiet = False  # True while the sliders are set by the program, so that it draws once
         self.build(mix)
 
 # %% ../../nbs/52_explorer.ipynb #f2d676fa
 @patch
-def build(self: Panel,
-    mix: Callable[[Panel, int], None], # Called with this panel and a variable's number
+def build(
+    self: Panel,
+    mix: Callable[[Panel, int], None],  # Called with this panel and a variable's number
 ) -> None:
     "Make the widgets: a slider a latent, a button a variable, the picture and the strip."
     import ipywidgets as w
+
     self.sliders = {d: new_slider(self.labels[d], self.levels[d]) for d in self.labels}
-    for d, slider in self.sliders.items(): slider.observe(lambda _, d=d: self.on_move(d), 'value')
-    self.image, self.strip, self.caption = w.Image(format='png'), w.Image(format='png', layout=w.Layout(max_width='100%')), w.Label()
-    self.image.add_class('sae-decoded'); self.strip.add_class('sae-strip') # for style sheets, and for tests
-    tip = 'draw this variable from another picture of the bank'
-    self.mixers = [w.Button(description='mix', tooltip=tip, layout=w.Layout(width='48px')) for _ in self.model.groups]
-    for g, button in enumerate(self.mixers): button.on_click(lambda _, g=g: mix(self, g))
+    for d, slider in self.sliders.items():
+        slider.observe(lambda _, d=d: self.on_move(d), "value")
+    self.image, self.strip, self.caption = (
+        w.Image(format="png"),
+        w.Image(format="png", layout=w.Layout(max_width="100%")),
+        w.Label(),
+    )
+    self.image.add_class("sae-decoded")
+    self.strip.add_class("sae-strip")  # for style sheets, and for tests
+    tip = "draw this variable from another picture of the bank"
+    self.mixers = [
+        w.Button(description="mix", tooltip=tip, layout=w.Layout(width="48px")) for _ in self.model.groups
+    ]
+    for g, button in enumerate(self.mixers):
+        button.on_click(lambda _, g=g: mix(self, g))
     row = lambda d: w.HBox([self.sliders[d], w.Label(self.told[d])])
     variable = lambda g, group: w.HBox([self.mixers[g], w.VBox([row(d) for d in group])])
-    self.controls = w.VBox([variable(g, group) for g, group in enumerate(self.model.groups)], layout=w.Layout(margin='0 16px 0 0'))
+    self.controls = w.VBox(
+        [variable(g, group) for g, group in enumerate(self.model.groups)],
+        layout=w.Layout(margin="0 16px 0 0"),
+    )
 
 # %% ../../nbs/52_explorer.ipynb #9bd315c5
 @patch
 def draw(self: Panel) -> None:
     "Decode the latent and show it."
-    with evaluating(self.model): picture = self.model.decode(self.latent[None])[0]
+    with evaluating(self.model):
+        picture = self.model.decode(self.latent[None])[0]
     self.image.value = to_png(picture, self.size)
 
+
 @patch
-def on_move(self: Panel,
-    d: int, # Whose slider has a new value
+def on_move(
+    self: Panel,
+    d: int,  # Whose slider has a new value
 ) -> None:
     "Called when a slider has a new value, from a hand or from the browser's rounding."
-    slider, near = self.sliders[d], .501 * self.sliders[d].step if self.levels[d] is None else 0
-    if self.quiet or abs(slider.value - self.latent[d].item()) <= near: return
+    slider, near = self.sliders[d], 0.501 * self.sliders[d].step if self.levels[d] is None else 0
+    if self.quiet or abs(slider.value - self.latent[d].item()) <= near:
+        return
     self.latent[d] = slider.value
     self.draw()
-    if d != self.touched: self.touched = d; self.draw_strip()
+    if d != self.touched:
+        self.touched = d
+        self.draw_strip()
 
 # %% ../../nbs/52_explorer.ipynb #3f913904
 @patch
-def path(self: Panel,
-    d: int, # Latent
-    most: int | None = None, # So many steps at most; None: every level of a discrete latent
-) -> Tensor: # Ascending, [steps]
+def path(
+    self: Panel,
+    d: int,  # Latent
+    most: int | None = None,  # So many steps at most; None: every level of a discrete latent
+) -> Tensor:  # Ascending, [steps]
     "The values of a traversal: levels of a discrete latent, else evenly spaced over the observed range."
-    if self.levels[d] is None: return self.low[d] + (self.high[d] - self.low[d]) * torch.linspace(0, 1, self.steps).to(self.low)
+    if self.levels[d] is None:
+        return self.low[d] + (self.high[d] - self.low[d]) * torch.linspace(0, 1, self.steps).to(self.low)
     levels = torch.tensor(self.levels[d])
     kept = len(levels) if most is None else min(most, len(levels))
     return levels[torch.linspace(0, len(levels) - 1, kept).round().long()]
+
 
 @patch
 def draw_strip(self: Panel) -> None:
@@ -227,63 +297,96 @@ def draw_strip(self: Panel) -> None:
 
 # %% ../../nbs/52_explorer.ipynb #198a1ec3
 @patch
-def put(self: Panel,
-    z: Tensor, # [D]
+def put(
+    self: Panel,
+    z: Tensor,  # [D]
 ) -> None:
     "Set every slider, then draw once."
     self.latent, self.quiet = z.clone(), True
     try:
-        for d, slider in self.sliders.items(): place(slider, z[d].item(), self.levels[d], self.low[d].item(), self.high[d].item())
-    finally: self.quiet = False
-    self.draw(); self.draw_strip()
+        for d, slider in self.sliders.items():
+            place(slider, z[d].item(), self.levels[d], self.low[d].item(), self.high[d].item())
+    finally:
+        self.quiet = False
+    self.draw()
+    self.draw_strip()
 
 # %% ../../nbs/52_explorer.ipynb #7ee753d7
 class Explorer:
     "Sliders over the latents of one model or several; `widget` shows them. Raises ValueError without data and bank, and as `Explored` does."
+
     @checked(size=whole(1))
     def __init__(
         self,
-        model: object, # With `encode` and `decode`, or a pair of such functions; a list of these is shown side by side
-        data: ImageDataset | Tensor | np.ndarray | None = None, # Pictures to start from, arrays [N, C, H, W]; None: only the bank's latents
-        seed: int = 0, # Which pictures and hybrids come, in which order
-        bank: Tensor | Sequence[Tensor] | None = None, # Defines the ranges, [N, D], one a model; None: `model.bank`, or 128 training pictures
-        size: int = 256, # Pixels of a picture on the screen
-        folder: str | Path = '.', # For saved pictures
+        model: object,  # With `encode` and `decode`, or a pair of such functions; a list of these is shown side by side
+        data: ImageDataset
+        | Tensor
+        | np.ndarray
+        | None = None,  # Pictures to start from, arrays [N, C, H, W]; None: only the bank's latents
+        seed: int = 0,  # Which pictures and hybrids come, in which order
+        bank: Tensor
+        | Sequence[Tensor]
+        | None = None,  # Defines the ranges, [N, D], one a model; None: `model.bank`, or 128 training pictures
+        size: int = 256,  # Pixels of a picture on the screen
+        folder: str | Path = ".",  # For saved pictures
     ):
-        models = [Explored(m) for m in (model if isinstance(model, (list, tuple)) and not is_pair(model) else [model])]
-        several = isinstance(bank, (list, tuple)) and all(b is None or isinstance(b, (Tensor, np.ndarray)) for b in bank)
+        models = [
+            Explored(m)
+            for m in (model if isinstance(model, (list, tuple)) and not is_pair(model) else [model])
+        ]
+        several = isinstance(bank, (list, tuple)) and all(
+            b is None or isinstance(b, (Tensor, np.ndarray)) for b in bank
+        )
         banks = list(bank) if several else [bank] * len(models)
         self.data, self.size, self.folder = as_dataset(data), size, Path(folder)
-        if not models or len(banks) != len(models): raise ValueError(f"{len(models)} models and {len(banks)} banks; expected at least one model, and a bank for each or none")
-        if self.data is None and len(models) > 1: raise ValueError("models side by side are shown the same picture, so pass data=")
+        if not models or len(banks) != len(models):
+            raise ValueError(
+                f"{len(models)} models and {len(banks)} banks; expected at least one model, and a bank for each or none"
+            )
+        if self.data is None and len(models) > 1:
+            raise ValueError("models side by side are shown the same picture, so pass data=")
         self.seeds = torch.Generator().manual_seed(seed)
         self.panels = [self.panel(*pair, seed) for pair in zip(models, banks)]
-        self.titles = [f'{chr(65 + i)} · {m.name}' for i, m in enumerate(models)] if len(models) > 1 else ['decoded']
+        self.titles = (
+            [f"{chr(65 + i)} · {m.name}" for i, m in enumerate(models)] if len(models) > 1 else ["decoded"]
+        )
         self.build()
         self.another()
 
 # %% ../../nbs/52_explorer.ipynb #efbbca4e
 def as_dataset(
-    data: ImageDataset | Tensor | np.ndarray | None, # Arrays: [N, C, H, W], uint8 or in [0, 1]
+    data: ImageDataset | Tensor | np.ndarray | None,  # Arrays: [N, C, H, W], uint8 or in [0, 1]
 ) -> ImageDataset | None:
     "Pictures as a data set. Raises ValueError for what is not pictures."
-    if isinstance(data, str): refuse('data', data, "a data set", f"load it first: load_data({data!r})")
-    if data is not None and not isinstance(data, ImageDataset): data = ArrayDataset(tensor('data', data, look=False))
-    if data is not None and len(data.image_shape) != 3: raise ValueError(f"the explorer shows pictures [C, H, W]; a row of this data set has the shape {list(data.image_shape)}")
+    if isinstance(data, str):
+        refuse("data", data, "a data set", f"load it first: load_data({data!r})")
+    if data is not None and not isinstance(data, ImageDataset):
+        data = ArrayDataset(tensor("data", data, look=False))
+    if data is not None and len(data.image_shape) != 3:
+        raise ValueError(
+            f"the explorer shows pictures [C, H, W]; a row of this data set has the shape {list(data.image_shape)}"
+        )
     return data
+
 
 @patch
 def panel(self: Explorer, model: Explored, bank: Tensor | None, seed: int) -> Panel:
     "A model's panel: its bank, and what its latents tell about a thousand training pictures where factors are known."
     bank = model.bank if bank is None else bank
-    if bank is None and self.data is None: raise ValueError("nothing to explore: the model carries no bank, so pass data= or bank=")
-    train = None if self.data is None else self.data.part('train')
-    if bank is None: bank = encode(model, train, n=min(128, len(train)), seed=seed)
-    bank = shape('N', 'D')('bank', bank).float()
-    told = [''] * bank.shape[1]
+    if bank is None and self.data is None:
+        raise ValueError("nothing to explore: the model carries no bank, so pass data= or bank=")
+    train = None if self.data is None else self.data.part("train")
+    if bank is None:
+        bank = encode(model, train, n=min(128, len(train)), seed=seed)
+    bank = shape("N", "D")("bank", bank).float()
+    told = [""] * bank.shape[1]
     if train is not None and train.factor_space is not None:
         index = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:1000]
-        told = tells(encode_at(model, train, index).cpu().numpy(), train.factors(index).cpu().numpy(), train.factor_space.names)
+        told = tells(
+            encode_at(model, train, index).cpu().numpy(),
+            train.factors(index).cpu().numpy(),
+            train.factor_space.names,
+        )
     return Panel(model, bank, told, self.mix, self.size)
 
 # %% ../../nbs/52_explorer.ipynb #db52301f
@@ -291,42 +394,63 @@ def panel(self: Explorer, model: Explored, bank: Tensor | None, seed: int) -> Pa
 def build(self: Explorer) -> None:
     "Put the widgets together: pictures, buttons and strips at the left, sliders at the right, or below where the window is narrow."
     import ipywidgets as w
-    self.original, self.said = w.Image(format='png'), w.HTML()
-    self.original.add_class('sae-original')
-    actions = {'another picture': self.another, 'hybrid sample': self.hybrid, 'reset': self.reset, 'save picture': self.save}
+
+    self.original, self.said = w.Image(format="png"), w.HTML()
+    self.original.add_class("sae-original")
+    actions = {
+        "another picture": self.another,
+        "hybrid sample": self.hybrid,
+        "reset": self.reset,
+        "save picture": self.save,
+    }
     self.buttons = {name: w.Button(description=name) for name in actions}
-    for name, button in self.buttons.items(): button.on_click(lambda _, act=actions[name]: act())
+    for name, button in self.buttons.items():
+        button.on_click(lambda _, act=actions[name]: act())
     column = lambda title, *children: w.VBox([w.Label(title), *children])
-    pictures = w.HBox([column('original', self.original), *(column(t, p.image) for t, p in zip(self.titles, self.panels))])
-    names = self.titles if len(self.panels) > 1 else ['']
-    strips = [child for t, p in zip(names, self.panels) for child in (w.HBox([w.Label(t), p.caption]), p.strip)]
-    sliders = w.HBox([column(t or 'latents', p.controls) for t, p in zip(names, self.panels)])
-    left = w.VBox([pictures, w.HBox([*self.buttons.values()]), self.said, *strips], layout=w.Layout(margin='0 24px 0 0'))
-    self.widget = w.VBox([w.HBox([left, sliders], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))])
+    pictures = w.HBox(
+        [column("original", self.original), *(column(t, p.image) for t, p in zip(self.titles, self.panels))]
+    )
+    names = self.titles if len(self.panels) > 1 else [""]
+    strips = [
+        child for t, p in zip(names, self.panels) for child in (w.HBox([w.Label(t), p.caption]), p.strip)
+    ]
+    sliders = w.HBox([column(t or "latents", p.controls) for t, p in zip(names, self.panels)])
+    left = w.VBox(
+        [pictures, w.HBox([*self.buttons.values()]), self.said, *strips], layout=w.Layout(margin="0 24px 0 0")
+    )
+    self.widget = w.VBox(
+        [w.HBox([left, sliders], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))]
+    )
 
 # %% ../../nbs/52_explorer.ipynb #2beabf32
 @patch
-def next_number(self: Explorer,
-    below: int, # 1 or more
-) -> int: # 0 to below - 1
+def next_number(
+    self: Explorer,
+    below: int,  # 1 or more
+) -> int:  # 0 to below - 1
     "The next number of this explorer's own random sequence."
     return int(torch.randint(below, (1,), generator=self.seeds))
+
 
 @patch
 def hybrid(self: Explorer) -> None:
     "Button: every variable from another picture of the bank."
     seed = self.next_number(2**31)
-    for p in self.panels: p.put(p.sampler(1, seed)[0])
+    for p in self.panels:
+        p.put(p.sampler(1, seed)[0])
+
 
 @patch
 def mix(self: Explorer, panel: Panel, variable: int) -> None:
     "Button of a variable: draw only this one from another picture of the bank."
     panel.put(panel.sampler.partial(panel.latent, [variable], 1, self.next_number(2**31))[0])
 
+
 @patch
 def reset(self: Explorer) -> None:
     "Button: back to the latent of the original."
-    for p in self.panels: p.put(p.start)
+    for p in self.panels:
+        p.put(p.start)
 
 # %% ../../nbs/52_explorer.ipynb #49deebf4
 @patch
@@ -335,8 +459,10 @@ def another(self: Explorer) -> None:
     picture = None if self.data is None else self.data.images([self.next_number(len(self.data))])
     for p in self.panels:
         with evaluating(p.model):
-            if picture is None: p.start = p.sampler.bank[self.next_number(len(p.sampler.bank))]
-            else: p.start = p.model.encode(picture.to(device_of(p.model)))[0]
+            if picture is None:
+                p.start = p.sampler.bank[self.next_number(len(p.sampler.bank))]
+            else:
+                p.start = p.model.encode(picture.to(device_of(p.model)))[0]
             shown = p.model.decode(p.start[None]) if picture is None else picture
     self.original.value = to_png(shown[0], self.size)
     self.reset()
@@ -347,56 +473,72 @@ def save(self: Explorer) -> None:
     "Button: write the decoded pictures to the folder, and offer them as downloads."
     lines = []
     for p in self.panels:
-        path = next(f for i in count(1) if not (f := self.folder / f'explored-{i}.png').exists())
+        path = next(f for i in count(1) if not (f := self.folder / f"explored-{i}.png").exists())
         png = p.image.value
-        try: said = f'saved as {atomically(path, lambda temporary: temporary.write_bytes(png))}'
-        except OSError as error: said = f'not saved in {self.folder} ({error.strerror})'
+        try:
+            said = f"saved as {atomically(path, lambda temporary: temporary.write_bytes(png))}"
+        except OSError as error:
+            said = f"not saved in {self.folder} ({error.strerror})"
         link = f'<a download="{path.name}" href="data:image/png;base64,{base64.b64encode(png).decode()}">download</a>'
-        lines.append(f'{html.escape(said)} · {link}')
-    self.said.value = '<br>'.join(lines)
+        lines.append(f"{html.escape(said)} · {link}")
+    self.said.value = "<br>".join(lines)
 
 # %% ../../nbs/52_explorer.ipynb #9f928278
 @checked(size=whole(1))
 def explore(
-    model: object, # With `encode` and `decode`, or a pair of such functions; a list of these is shown side by side
-    data: ImageDataset | Tensor | np.ndarray | None = None, # Pictures to start from, arrays [N, C, H, W]; None: only the bank's latents
-    seed: int = 0, # Which pictures and hybrids come, in which order
-    bank: Tensor | Sequence[Tensor] | None = None, # Defines the ranges, [N, D], one a model; None: `model.bank`, or 128 training pictures
-    size: int = 256, # Pixels of a picture on the screen
-    folder: str | Path = '.', # For saved pictures
-) -> 'VBox': # An ipywidgets box
+    model: object,  # With `encode` and `decode`, or a pair of such functions; a list of these is shown side by side
+    data: ImageDataset
+    | Tensor
+    | np.ndarray
+    | None = None,  # Pictures to start from, arrays [N, C, H, W]; None: only the bank's latents
+    seed: int = 0,  # Which pictures and hybrids come, in which order
+    bank: Tensor
+    | Sequence[Tensor]
+    | None = None,  # Defines the ranges, [N, D], one a model; None: `model.bank`, or 128 training pictures
+    size: int = 256,  # Pixels of a picture on the screen
+    folder: str | Path = ".",  # For saved pictures
+) -> "VBox":  # An ipywidgets box
     "Sliders over the latents of one model or several, for a notebook. Raises ValueError without data and bank, and as `Explored` does."
     return Explorer(model, data, seed, bank, size, folder).widget
 
 # %% ../../nbs/52_explorer.ipynb #98df2459
 @patch
-def still(self: Explorer) -> Figure: # Not shown
+def still(self: Explorer) -> Figure:  # Not shown
     "The pictures and every latent's traversal, for a file; models side by side."
     rows = max(len(p.labels) for p in self.panels)
-    figure = plt.figure(figsize=(7 * len(self.panels), max(3., .55 * rows + .4)), layout='constrained')
-    plt.close(figure) # pyplot forgets it: a notebook shows it once, a script leaks none
+    figure = plt.figure(figsize=(7 * len(self.panels), max(3.0, 0.55 * rows + 0.4)), layout="constrained")
+    plt.close(figure)  # pyplot forgets it: a notebook shows it once, a script leaks none
     parts = figure.subfigures(1, len(self.panels), squeeze=False)[0]
     for part, title, p in zip(parts, self.titles, self.panels):
-        axes = part.subplot_mosaic([['original', 'rows'], [title, 'rows']], width_ratios=[1, 2.4])
-        for name, png in {'original': self.original.value, title: p.image.value}.items():
-            axes[name].imshow(plt.imread(BytesIO(png)), cmap='gray', vmin=0, vmax=1)
-            axes[name].set_title(name, fontsize=9); axes[name].axis('off')
-        p.draw_rows(axes['rows'])
+        axes = part.subplot_mosaic([["original", "rows"], [title, "rows"]], width_ratios=[1, 2.4])
+        for name, png in {"original": self.original.value, title: p.image.value}.items():
+            axes[name].imshow(plt.imread(BytesIO(png)), cmap="gray", vmin=0, vmax=1)
+            axes[name].set_title(name, fontsize=9)
+            axes[name].axis("off")
+        p.draw_rows(axes["rows"])
     return figure
 
 # %% ../../nbs/52_explorer.ipynb #0e02eb12
 @patch
-def draw_rows(self: Panel,
+def draw_rows(
+    self: Panel,
     ax: plt.Axes,
 ) -> None:
     "A row a latent, rows of one variable together."
     dims = list(self.labels)
     rows = [traverse(self.model, self.latent, [d], self.path(d, self.steps)).cpu()[0] for d in dims]
-    images = torch.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), 1.) # white where a latent has fewer levels
-    for row, pictures in zip(images, rows): row[:len(pictures)] = pictures
+    images = torch.full(
+        (len(rows), max(map(len, rows)), *rows[0].shape[1:]), 1.0
+    )  # white where a latent has fewer levels
+    for row, pictures in zip(images, rows):
+        row[: len(pictures)] = pictures
     starts = {group[0] for group in self.model.groups[1:]}
     canvas, middles = stack_rows(images, [r for r, d in enumerate(dims) if d in starts])
-    ax.imshow(canvas.clamp(0, 1).permute(1, 2, 0), interpolation='nearest')
-    ax.set_yticks(middles, ['\n'.join(filter(None, [self.labels[d], self.told[d]])) for d in dims], fontsize=7)
-    ax.set(xticks=[]); ax.set_xlabel('observed minimum  →  maximum', fontsize=8)
-    ax.spines[:].set_visible(False); ax.tick_params(length=0)
+    ax.imshow(canvas.clamp(0, 1).permute(1, 2, 0), interpolation="nearest")
+    ax.set_yticks(
+        middles, ["\n".join(filter(None, [self.labels[d], self.told[d]])) for d in dims], fontsize=7
+    )
+    ax.set(xticks=[])
+    ax.set_xlabel("observed minimum  →  maximum", fontsize=8)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)

@@ -22,41 +22,54 @@ class HybridSampler:
 
     Structure by Architecture, section 5. Raises ValueError for a bank that is not [N >= 2, D], or not finite,
     and for groups that do not hold every latent dimension exactly once."""
+
     @shaped()
     def __init__(
         self,
-        bank: Tensor, # Latents of real pictures, [N, D]
-        groups: Sequence[Sequence[int]] | None = None, # Dimensions that stay together; None: each on its own
+        bank: Tensor,  # Latents of real pictures, [N, D]
+        groups: Sequence[Sequence[int]] | None = None,  # Dimensions that stay together; None: each on its own
     ):
         bank = torch.as_tensor(bank).detach()
         if bank.ndim != 2 or len(bank) < 2:
-            raise ValueError(f"the bank has shape {list(bank.shape)}; expected [N, D] with N >= 2: encode at least two pictures")
+            raise ValueError(
+                f"the bank has shape {list(bank.shape)}; expected [N, D] with N >= 2: encode at least two pictures"
+            )
         if not bank.isfinite().all():
             rows = (~bank.isfinite()).any(1).nonzero().flatten().tolist()
-            raise ValueError(f"bank rows {rows[:8]} hold NaN or infinite latents; check the model that encoded them")
+            raise ValueError(
+                f"bank rows {rows[:8]} hold NaN or infinite latents; check the model that encoded them"
+            )
         self.bank = bank
-        self.groups = [[d] for d in range(bank.shape[1])] if groups is None else [[int(d) for d in g] for g in groups]
+        self.groups = (
+            [[d] for d in range(bank.shape[1])] if groups is None else [[int(d) for d in g] for g in groups]
+        )
         if not all(self.groups) or sorted(chain(*self.groups)) != list(range(bank.shape[1])):
-            raise ValueError(f"groups {self.groups} must hold each of the {bank.shape[1]} latent dimensions exactly once, none empty")
-        self.owner = torch.empty(bank.shape[1], dtype=torch.long) # group number of each dimension, [D]
-        for number, group in enumerate(self.groups): self.owner[group] = number
+            raise ValueError(
+                f"groups {self.groups} must hold each of the {bank.shape[1]} latent dimensions exactly once, none empty"
+            )
+        self.owner = torch.empty(bank.shape[1], dtype=torch.long)  # group number of each dimension, [D]
+        for number, group in enumerate(self.groups):
+            self.owner[group] = number
 
     @checked(n=whole(0))
     def __call__(
         self,
-        n: int, # How many latents, >= 0
-        seed: int = 0, # Equal seeds give equal samples, on any device
-    ) -> Tensor: # Hybrid latents, [n, D]
+        n: int,  # How many latents, >= 0
+        seed: int = 0,  # Equal seeds give equal samples, on any device
+    ) -> Tensor:  # Hybrid latents, [n, D]
         "Draw `n` hybrids."
-        if n < 0: raise ValueError(f"cannot draw n={n} latents; n must be 0 or more")
-        rows = torch.randint(len(self.bank), (n, len(self.groups)), generator=torch.Generator().manual_seed(seed))
+        if n < 0:
+            raise ValueError(f"cannot draw n={n} latents; n must be 0 or more")
+        rows = torch.randint(
+            len(self.bank), (n, len(self.groups)), generator=torch.Generator().manual_seed(seed)
+        )
         return self.bank.gather(0, rows[:, self.owner].to(self.bank.device))
 
 # %% ../../nbs/50_hybrid.ipynb #ec54c414
 @patch(as_prop=True)
 def support_size(
     self: HybridSampler,
-) -> int: # Exact, however large
+) -> int:  # Exact, however large
     "How many different latents can be drawn: the product over groups of their distinct values in the bank."
     return math.prod(len(self.bank[:, group].unique(dim=0)) for group in self.groups)
 
@@ -65,15 +78,17 @@ def support_size(
 @checked(n=whole(0))
 def partial(
     self: HybridSampler,
-    reference: Tensor, # Latent of the picture held fixed, [D]
-    groups: Sequence[int], # Numbers of the groups to draw anew, counted from 0
-    n: int, # How many latents, >= 0
-    seed: int = 0, # Equal seeds give equal samples
-) -> Tensor: # [n, D]
+    reference: Tensor,  # Latent of the picture held fixed, [D]
+    groups: Sequence[int],  # Numbers of the groups to draw anew, counted from 0
+    n: int,  # How many latents, >= 0
+    seed: int = 0,  # Equal seeds give equal samples
+) -> Tensor:  # [n, D]
     "Hybrids of the given groups around `reference` (figure 6a). Raises IndexError for a group number out of range."
     reference = torch.as_tensor(reference).to(self.bank)
     if reference.shape != self.bank.shape[1:]:
-        raise ValueError(f"the reference has shape {list(reference.shape)}; expected one latent, [{self.bank.shape[1]}]")
+        raise ValueError(
+            f"the reference has shape {list(reference.shape)}; expected one latent, [{self.bank.shape[1]}]"
+        )
     if wrong := [g for g in groups if not 0 <= g < len(self.groups)]:
         raise IndexError(f"no group {wrong}; the sampler has groups 0 to {len(self.groups) - 1}")
     redrawn = torch.isin(self.owner, torch.tensor(list(groups), dtype=torch.long)).to(self.bank.device)

@@ -36,114 +36,165 @@ Arrow keys move a slider in small steps. *mix* takes one variable from another p
 
 # %% ../../nbs/D1_page.ipynb #a10a1ef5
 def plain(
-    text: str, # Anybody's, such as the name in a downloaded model's config
-) -> str: # Markdown that shows it as it is
+    text: str,  # Anybody's, such as the name in a downloaded model's config
+) -> str:  # Markdown that shows it as it is
     "Words that stay words: no tag, link, formula or heading comes of them."
-    escaped = html.escape(' '.join(text.split()))
-    return re.sub(r'([\\`*_{}\[\]()#|~$^])', r'\\\1', escaped)
+    escaped = html.escape(" ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]()#|~$^])", r"\\\1", escaped)
+
 
 @checked()
 def page(
-    title: str, # Above the sliders, and on the browser's tab
-    models: Sequence[str | Path], # Folders that `load_model` reads; several are shown side by side
-    data: dict, # Arguments of `load_data`
-    seed: int = 0, # Which pictures and hybrids come, in which order
-    folder: str | Path = '.', # For saved pictures
-) -> dict: # A notebook, as in its file
+    title: str,  # Above the sliders, and on the browser's tab
+    models: Sequence[str | Path],  # Folders that `load_model` reads; several are shown side by side
+    data: dict,  # Arguments of `load_data`
+    seed: int = 0,  # Which pictures and hybrids come, in which order
+    folder: str | Path = ".",  # For saved pictures
+) -> dict:  # A notebook, as in its file
     "A notebook whose outputs are the explorer."
     words = WORDS.format(title=plain(title))
-    code = CELL.format(here=os.getcwd(), models=[str(Path(m).resolve()) for m in models], data=data, seed=seed, folder=str(Path(folder).resolve()))
-    cells = [{'cell_type': 'markdown', 'metadata': {}, 'source': words},
-             {'cell_type': 'code', 'metadata': {}, 'source': code, 'outputs': [], 'execution_count': None}]
-    kernel = {'name': 'python3', 'display_name': 'python3', 'language': 'python'}
-    return {'cells': cells, 'metadata': {'title': html.escape(title), 'kernelspec': kernel}, 'nbformat': 4, 'nbformat_minor': 4}
+    code = CELL.format(
+        here=os.getcwd(),
+        models=[str(Path(m).resolve()) for m in models],
+        data=data,
+        seed=seed,
+        folder=str(Path(folder).resolve()),
+    )
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": words},
+        {"cell_type": "code", "metadata": {}, "source": code, "outputs": [], "execution_count": None},
+    ]
+    kernel = {"name": "python3", "display_name": "python3", "language": "python"}
+    return {
+        "cells": cells,
+        "metadata": {"title": html.escape(title), "kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 4,
+    }
 
 # %% ../../nbs/D1_page.ipynb #a43ebb50
-PORT = 8866 # Voilà's own
+PORT = 8866  # Voilà's own
+
 
 @checked(port=None)
 def free_port(
-    port: int | None, # 0: any free one; None: Voilà's own, or any free one where that is busy
-    host: str = '127.0.0.1', # Address to listen on
+    port: int | None,  # 0: any free one; None: Voilà's own, or any free one where that is busy
+    host: str = "127.0.0.1",  # Address to listen on
 ) -> int:
     "A port that can be listened on. Raises ValueError for one that cannot, and for an address that is not this machine's."
-    if port is not None: port = whole(0, 65535)('port', port)
-    if not host or '\0' in host: refuse('host', host, "an address of this machine, such as 127.0.0.1")
+    if port is not None:
+        port = whole(0, 65535)("port", port)
+    if not host or "\0" in host:
+        refuse("host", host, "an address of this machine, such as 127.0.0.1")
     try:
-        with socket.create_server((host, PORT if port is None else port)) as server: return server.getsockname()[1]
+        with socket.create_server((host, PORT if port is None else port)) as server:
+            return server.getsockname()[1]
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and port is None: return free_port(0, host)
-        why = {errno.EADDRINUSE: 'is busy', errno.EACCES: 'is not allowed to you'}.get(error.errno)
-        if why: raise ValueError(f"port {port} {why}; choose another one, or 0 for any that is free") from None
-        raise ValueError(f"cannot listen on host={host!r} ({error.strerror}); expected an address of this machine, such as 127.0.0.1") from None
+        if error.errno == errno.EADDRINUSE and port is None:
+            return free_port(0, host)
+        why = {errno.EADDRINUSE: "is busy", errno.EACCES: "is not allowed to you"}.get(error.errno)
+        if why:
+            raise ValueError(f"port {port} {why}; choose another one, or 0 for any that is free") from None
+        raise ValueError(
+            f"cannot listen on host={host!r} ({error.strerror}); expected an address of this machine, such as 127.0.0.1"
+        ) from None
 
 # %% ../../nbs/D1_page.ipynb #1547d108
-TEMPLATE = {'conf.json': '{"base_template": "lab"}', 'index.html.j2': """\
+TEMPLATE = {
+    "conf.json": '{"base_template": "lab"}',
+    "index.html.j2": """\
 {%- extends 'lab/index.html.j2' -%}
 {%- block notebook_css -%}{{ super() | replace('<link rel="stylesheet" href="https:', '<link href="https:') }}{%- endblock notebook_css -%}
-"""}
+""",
+}
+
 
 def write_page(
-    notebook: dict, # From `page`
-    folder: Path, # An empty one
-) -> Path: # The notebook's file
+    notebook: dict,  # From `page`
+    folder: Path,  # An empty one
+) -> Path:  # The notebook's file
     "Write what Voilà reads: the notebook, and a template in the place where it looks for one."
-    path, template = folder/'explorer.ipynb', folder/'voila/templates/sae_lit'
+    path, template = folder / "explorer.ipynb", folder / "voila/templates/sae_lit"
     template.mkdir(parents=True)
-    path.write_text(json.dumps(notebook), encoding='utf-8')
-    for name, text in TEMPLATE.items(): (template/name).write_text(text, encoding='utf-8')
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    for name, text in TEMPLATE.items():
+        (template / name).write_text(text, encoding="utf-8")
     return path
 
 # %% ../../nbs/D1_page.ipynb #d9ce510a
-def voila() -> type: # The application
+def voila() -> type:  # The application
     "Voilà, which only this page needs. Raises ValueError where it is missing."
-    try: from voila.app import Voila
-    except ImportError as error: raise ValueError(f"the web page needs Voilà ({error}): pip install voila. Without it there is sl.explore, in a notebook") from None
+    try:
+        from voila.app import Voila
+    except ImportError as error:
+        raise ValueError(
+            f"the web page needs Voilà ({error}): pip install voila. Without it there is sl.explore, in a notebook"
+        ) from None
     return Voila
 
 # %% ../../nbs/D1_page.ipynb #113e3af5
-MOST_KERNELS = 4 # each holds a model, and half a gigabyte with its libraries
-CULL = {'cull_idle_timeout': 600, 'cull_interval': 60, 'cull_connected': False} # seconds; a closed page's kernel ends
+MOST_KERNELS = 4  # each holds a model, and half a gigabyte with its libraries
+CULL = {
+    "cull_idle_timeout": 600,
+    "cull_interval": 60,
+    "cull_connected": False,
+}  # seconds; a closed page's kernel ends
+
 
 def own_names(
-    host: str, # Address that the server listens on
-) -> set[str]: # What a request may call this machine
+    host: str,  # Address that the server listens on
+) -> set[str]:  # What a request may call this machine
     "The names and addresses of this machine."
-    names = {host.lower(), 'localhost', '127.0.0.1', '::1'}
-    if host in ('127.0.0.1', 'localhost', '::1'): return names
+    names = {host.lower(), "localhost", "127.0.0.1", "::1"}
+    if host in ("127.0.0.1", "localhost", "::1"):
+        return names
     for name in {socket.gethostname(), socket.getfqdn()}:
         names.add(name.lower())
-        try: names |= {info[4][0] for info in socket.getaddrinfo(name, None)}
-        except OSError: pass # a name without an address
+        try:
+            names |= {info[4][0] for info in socket.getaddrinfo(name, None)}
+        except OSError:
+            pass  # a name without an address
     return names
 
+
 def named_in(
-    header: str, # The Host header of a request, such as "localhost:8866" or "[::1]:8866"
+    header: str,  # The Host header of a request, such as "localhost:8866" or "[::1]:8866"
 ) -> str:
     "The name without the port."
-    return re.sub(r':\d+$', '', header.strip()).strip('[]').lower()
+    return re.sub(r":\d+$", "", header.strip()).strip("[]").lower()
 
 # %% ../../nbs/D1_page.ipynb #f6fd5378
-def kernels_of() -> type: # For Voilà's setting of that name
+def kernels_of() -> type:  # For Voilà's setting of that name
     "A keeper of kernels that starts a few at most, and does not end the one that waits for the next visitor."
     from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
     from tornado.web import HTTPError
+
     class Kernels(AsyncMappingKernelManager):
         async def start_kernel(self, **options):
-            if len(self) >= MOST_KERNELS: raise HTTPError(503, f'{MOST_KERNELS} visitors are here already; close one of the pages, or come back in some minutes')
+            if len(self) >= MOST_KERNELS:
+                raise HTTPError(
+                    503,
+                    f"{MOST_KERNELS} visitors are here already; close one of the pages, or come back in some minutes",
+                )
             return await super().start_kernel(**options)
 
         async def cull_kernel_if_idle(self, kernel_id):
-            waiting = [task for pool in getattr(self, '_pools', {}).values() for task in pool]
-            if not any(task.done() and not task.exception() and task.result()['kernel_id'] == kernel_id for task in waiting): await super().cull_kernel_if_idle(kernel_id)
+            waiting = [task for pool in getattr(self, "_pools", {}).values() for task in pool]
+            if not any(
+                task.done() and not task.exception() and task.result()["kernel_id"] == kernel_id
+                for task in waiting
+            ):
+                await super().cull_kernel_if_idle(kernel_id)
+
     return Kernels
 
 # %% ../../nbs/D1_page.ipynb #ee969170
 def server_of(
-    ready: Callable[[str], object], # Called with the address once a page can be opened
-) -> type: # A Voilà application
+    ready: Callable[[str], object],  # Called with the address once a page can be opened
+) -> type:  # A Voilà application
     "Voilà with the waiting kernel finished before the address is known, and a check of the name that requests use. Raises ValueError where Voilà is missing."
     from tornado.web import ErrorHandler
+
     class Server(voila()):
         def init_settings(self):
             self.voila_configuration.multi_kernel_manager_class = kernels_of()
@@ -151,34 +202,51 @@ def server_of(
 
         def listen(self):
             names, find = own_names(self.ip), self.app.find_handler
+
             def checked_find(request, **options):
-                if named_in(request.host) in names: return find(request, **options)
-                return self.app.get_handler_delegate(request, ErrorHandler, {'status_code': 403})
+                if named_in(request.host) in names:
+                    return find(request, **options)
+                return self.app.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+
             self.app.find_handler = checked_find
             asyncio.get_event_loop().run_until_complete(self.warmed())
-            shown = '127.0.0.1' if self.ip in ('0.0.0.0', '::', '') else self.ip
-            ready(f'http://{shown}:{self.port}/?token={self.token}')
+            shown = "127.0.0.1" if self.ip in ("0.0.0.0", "::", "") else self.ip
+            ready(f"http://{shown}:{self.port}/?token={self.token}")
             super().listen()
 
         async def warmed(self):
             for pool in self.kernel_manager._pools.values():
-                for task in list(pool): await (await task)['task']
+                for task in list(pool):
+                    await (await task)["task"]
+
     return Server
 
 # %% ../../nbs/D1_page.ipynb #45956b88
 @checked(port=whole(0, 65535))
 def serve(
-    notebook: dict, # From `page`
-    port: int, # From `free_port`
-    host: str = '127.0.0.1', # Address to listen on; "0.0.0.0": reachable from other machines
-    browser: bool = True, # Open a browser window
-    ready: Callable[[str], object] = print, # Called with the address, which holds the token, once a page can be opened
+    notebook: dict,  # From `page`
+    port: int,  # From `free_port`
+    host: str = "127.0.0.1",  # Address to listen on; "0.0.0.0": reachable from other machines
+    browser: bool = True,  # Open a browser window
+    ready: Callable[
+        [str], object
+    ] = print,  # Called with the address, which holds the token, once a page can be opened
 ) -> None:
     "Serve a notebook as a web page until interrupted. Raises ValueError where Voilà is missing."
     server, token = server_of(ready), secrets.token_hex(24)
-    os.environ.setdefault('JUPYTER_PREFER_ENV_PATH', '1') # the kernel of this environment, before one of the user's
+    os.environ.setdefault(
+        "JUPYTER_PREFER_ENV_PATH", "1"
+    )  # the kernel of this environment, before one of the user's
     with tempfile.TemporaryDirectory() as folder:
-        os.environ['JUPYTER_PATH'] = os.pathsep.join(filter(None, [folder, os.environ.get('JUPYTER_PATH')]))
-        options = dict(ip=host, port=port, port_retries=0, open_browser=browser, log_level='ERROR', token=token)
-        words = ['--template=sae_lit', '--show_tracebacks=True', '--VoilaConfiguration.preheat_kernel=True', '--pool_size=1', *(f'--MappingKernelManager.{k}={v}' for k, v in CULL.items())]
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
+        options = dict(
+            ip=host, port=port, port_retries=0, open_browser=browser, log_level="ERROR", token=token
+        )
+        words = [
+            "--template=sae_lit",
+            "--show_tracebacks=True",
+            "--VoilaConfiguration.preheat_kernel=True",
+            "--pool_size=1",
+            *(f"--MappingKernelManager.{k}={v}" for k, v in CULL.items()),
+        ]
         server.launch_instance([str(write_page(notebook, Path(folder))), *words], **options)

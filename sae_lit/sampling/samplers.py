@@ -16,12 +16,13 @@ from .hybrid import HybridSampler
 
 # %% ../../nbs/53_samplers.ipynb #2fa673b6
 def normals(
-    n: int, # How many, >= 0
-    latent_dim: int, # D
-    rng: torch.Generator, # On the CPU
-) -> Tensor: # float64, [n, D]
+    n: int,  # How many, >= 0
+    latent_dim: int,  # D
+    rng: torch.Generator,  # On the CPU
+) -> Tensor:  # float64, [n, D]
     "Independent standard normal numbers. Raises ValueError for a negative `n`."
-    if n < 0: raise ValueError(f"cannot draw n={n} latents; n must be 0 or more")
+    if n < 0:
+        raise ValueError(f"cannot draw n={n} latents; n must be 0 or more")
     return torch.randn(n, latent_dim, generator=rng, dtype=torch.float64)
 
 # %% ../../nbs/53_samplers.ipynb #bcad2689
@@ -29,21 +30,23 @@ class PriorSampler:
     """Draws from the standard normal prior of a variational or Wasserstein autoencoder.
 
     Structure by Architecture, section 5. Raises ValueError for a `latent_dim` below 1."""
+
     @checked(latent_dim=whole(1))
     def __init__(
         self,
-        latent_dim: int, # D
-        device: str | torch.device = 'cpu', # Where the latents shall be
+        latent_dim: int,  # D
+        device: str | torch.device = "cpu",  # Where the latents shall be
     ):
-        if latent_dim < 1: raise ValueError(f"latent_dim={latent_dim}; expected at least 1")
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim={latent_dim}; expected at least 1")
         self.latent_dim, self.device = latent_dim, torch.device(device)
 
     @checked(n=whole(0))
     def __call__(
         self,
-        n: int, # How many latents, >= 0
-        seed: int = 0, # Equal seeds give equal samples, on any device
-    ) -> Tensor: # [n, D]
+        n: int,  # How many latents, >= 0
+        seed: int = 0,  # Equal seeds give equal samples, on any device
+    ) -> Tensor:  # [n, D]
         "Draw `n` latents."
         return normals(n, self.latent_dim, torch.Generator().manual_seed(seed)).float().to(self.device)
 
@@ -52,31 +55,33 @@ class BankSampler(HybridSampler):
     """Draws whole rows of the bank, uniformly and with replacement: the control that mixes nothing.
 
     Raises ValueError for a bank that is not [N >= 2, D], or not finite."""
+
     @checked()
     def __init__(
         self,
-        bank: Tensor, # Latents of real pictures, [N, D]
+        bank: Tensor,  # Latents of real pictures, [N, D]
     ):
         bank = torch.as_tensor(bank)
         super().__init__(bank, [range(bank.shape[-1])] if bank.ndim == 2 else None)
 
 # %% ../../nbs/53_samplers.ipynb #44f47628
 def symmetric_root(
-    covariance: Tensor, # Symmetric, no negative eigenvalue but by rounding, [D, D]
-) -> Tensor: # [D, D]
+    covariance: Tensor,  # Symmetric, no negative eigenvalue but by rounding, [D, D]
+) -> Tensor:  # [D, D]
     "The symmetric matrix whose square is `covariance`."
     values, vectors = torch.linalg.eigh(covariance)
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 # %% ../../nbs/53_samplers.ipynb #c8df7d00
 def snapped(
-    z: Tensor, # Draws, [n, D]
-    levels: list[list[float] | None], # Of each latent, ascending; None: a continuous one
-) -> Tensor: # [n, D]
+    z: Tensor,  # Draws, [n, D]
+    levels: list[list[float] | None],  # Of each latent, ascending; None: a continuous one
+) -> Tensor:  # [n, D]
     "Draws with the latents of few values moved to the nearest of these."
     z = z.clone()
     for d, values in enumerate(levels):
-        if values is None: continue
+        if values is None:
+            continue
         known = torch.tensor(values).to(z)
         z[:, d] = known[(z[:, d, None] - known).abs().argmin(1)]
     return z
@@ -86,22 +91,23 @@ class GaussianSampler:
     """Draws from the normal distribution with the bank's mean and full covariance (divided by N - 1).
 
     Raises ValueError for a bank that is not [N >= 2, D], or not finite."""
+
     @checked()
     def __init__(
         self,
-        bank: Tensor, # Latents of real pictures, [N, D]; many more rows than columns
+        bank: Tensor,  # Latents of real pictures, [N, D]; many more rows than columns
     ):
-        self.like = HybridSampler(bank).bank[:0] # checked; keeps type and device
-        self.levels = levels_of(torch.as_tensor(bank).detach()) # of a quantised model
+        self.like = HybridSampler(bank).bank[:0]  # checked; keeps type and device
+        self.levels = levels_of(torch.as_tensor(bank).detach())  # of a quantised model
         values = torch.as_tensor(bank).detach().double().cpu()
         self.mean, self.root = values.mean(0), symmetric_root(torch.atleast_2d(values.T.cov()))
 
     @checked(n=whole(0))
     def __call__(
         self,
-        n: int, # How many latents, >= 0
-        seed: int = 0, # Equal seeds give equal samples, on any device
-    ) -> Tensor: # [n, D]
+        n: int,  # How many latents, >= 0
+        seed: int = 0,  # Equal seeds give equal samples, on any device
+    ) -> Tensor:  # [n, D]
         "Draw `n` latents."
         noise = normals(n, len(self.mean), torch.Generator().manual_seed(seed))
         return snapped((self.mean + noise @ self.root).to(self.like), self.levels)
@@ -111,20 +117,25 @@ class MixtureSampler:
     """Draws from a mixture of normal distributions with full covariances, fitted to the bank by EM (scikit-learn).
 
     Raises ValueError for a bank that is not [N >= 2, D], or not finite, and for more components than rows."""
+
     @checked(components=whole(1))
     def __init__(
         self,
-        bank: Tensor, # Latents of real pictures, [N, D]; each component has D (D + 3) / 2 numbers to fit
-        components: int = 10, # 1 to N
-        seed: int = 0, # Of the fit's first guess
+        bank: Tensor,  # Latents of real pictures, [N, D]; each component has D (D + 3) / 2 numbers to fit
+        components: int = 10,  # 1 to N
+        seed: int = 0,  # Of the fit's first guess
     ):
-        self.like = HybridSampler(bank).bank[:0] # checked; keeps type and device
-        self.levels = levels_of(torch.as_tensor(bank).detach()) # of a quantised model
+        self.like = HybridSampler(bank).bank[:0]  # checked; keeps type and device
+        self.levels = levels_of(torch.as_tensor(bank).detach())  # of a quantised model
         values = torch.as_tensor(bank).detach().double().cpu()
         if not 1 <= components <= len(values):
-            raise ValueError(f"components={components}; the bank has {len(values)} rows: choose 1 to that, or a larger bank")
+            raise ValueError(
+                f"components={components}; the bank has {len(values)} rows: choose 1 to that, or a larger bank"
+            )
         self.mean, self.scale = values.mean(0), values.std(0)
-        unit = (values - self.mean) / self.scale.where(self.scale > 0, torch.ones(())) # a dead latent is 0, and is scaled back to its constant
+        unit = (values - self.mean) / self.scale.where(
+            self.scale > 0, torch.ones(())
+        )  # a dead latent is 0, and is scaled back to its constant
         self.fit = GaussianMixture(components, random_state=seed).fit(unit.numpy())
         self.means, self.cuts = torch.tensor(self.fit.means_), torch.tensor(self.fit.weights_).cumsum(0)
         self.roots = [symmetric_root(torch.tensor(c)) for c in self.fit.covariances_]
@@ -132,12 +143,15 @@ class MixtureSampler:
     @checked(n=whole(0))
     def __call__(
         self,
-        n: int, # How many latents, >= 0
-        seed: int = 0, # Equal seeds give equal samples, on any device
-    ) -> Tensor: # [n, D]
+        n: int,  # How many latents, >= 0
+        seed: int = 0,  # Equal seeds give equal samples, on any device
+    ) -> Tensor:  # [n, D]
         "Draw `n` latents."
         rng = torch.Generator().manual_seed(seed)
         z = normals(n, len(self.mean), rng)
-        which = torch.searchsorted(self.cuts[:-1].contiguous(), torch.rand(n, generator=rng, dtype=torch.float64)) # component of each
-        for k, root in enumerate(self.roots): z[which == k] = self.means[k] + z[which == k] @ root
+        which = torch.searchsorted(
+            self.cuts[:-1].contiguous(), torch.rand(n, generator=rng, dtype=torch.float64)
+        )  # component of each
+        for k, root in enumerate(self.roots):
+            z[which == k] = self.means[k] + z[which == k] @ root
         return snapped((self.mean + self.scale * z).to(self.like), self.levels)

@@ -20,15 +20,17 @@ from ..data.figures import WIDTH, canvas
 from ..models.codes import bank_of, device_of, evaluating
 
 # %% ../../nbs/51_traversal.ipynb #bb2b2b6e
-@checked(steps=whole(2), z=shape('D'), bank=shape('N', 'D'))
+@checked(steps=whole(2), z=shape("D"), bank=shape("N", "D"))
 def traverse(
-    model: nn.Module, # With `decode`: [B, D] -> [B, C, H, W], and `groups`
-    z: Tensor, # Latent of the picture to start from, [D]
-    dims: Sequence[int] | None = None, # Latents to move, counted from 0; None: all, in the order of `model.groups`
-    values: Tensor | None = None, # The path, [steps] or one a row [len(dims), steps]; None: over the observed range
-    bank: Tensor | None = None, # Latents that define the observed range, [N, D]; None: `model.bank`
-    steps: int = 7, # Pictures a row, when `values` is None
-) -> Tensor: # Pictures on the model's device, [len(dims), steps, C, H, W]
+    model: nn.Module,  # With `decode`: [B, D] -> [B, C, H, W], and `groups`
+    z: Tensor,  # Latent of the picture to start from, [D]
+    dims: Sequence[int]
+    | None = None,  # Latents to move, counted from 0; None: all, in the order of `model.groups`
+    values: Tensor
+    | None = None,  # The path, [steps] or one a row [len(dims), steps]; None: over the observed range
+    bank: Tensor | None = None,  # Latents that define the observed range, [N, D]; None: `model.bank`
+    steps: int = 7,  # Pictures a row, when `values` is None
+) -> Tensor:  # Pictures on the model's device, [len(dims), steps, C, H, W]
     """Decode `z` with one latent at a time moved along a path, by default linearly from its observed minimum to its maximum.
 
     Structure by Architecture, figures 4, 13-15, 18. Raises ValueError without a bank or for a `z` of another shape,
@@ -37,80 +39,97 @@ def traverse(
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0, device=device))
     z = z.detach().to(like)
     dims = list(chain(*model.groups)) if dims is None else [int(d) for d in dims]
-    if not dims: refuse('dims', dims, f"one or more latents from 0 to {len(z) - 1}")
-    if wrong := [d for d in dims if not 0 <= d < len(z)]: raise IndexError(f"no latent {wrong}; z has latents 0 to {len(z) - 1}")
+    if not dims:
+        refuse("dims", dims, f"one or more latents from 0 to {len(z) - 1}")
+    if wrong := [d for d in dims if not 0 <= d < len(z)]:
+        raise IndexError(f"no latent {wrong}; z has latents 0 to {len(z) - 1}")
     path = observed_paths(model, dims, bank, steps) if values is None else torch.as_tensor(values)
     if path.ndim not in (1, 2) or not path.numel() or path.ndim == 2 and len(path) not in (1, len(dims)):
-        refuse('values', path, f"a path [steps], or one per latent [{len(dims)}, steps]")
+        refuse("values", path, f"a path [steps], or one per latent [{len(dims)}, steps]")
     path = path.to(z).expand(len(dims), -1)
     latents = z.repeat(*path.shape, 1)
     latents[torch.arange(len(dims)), :, dims] = path
-    with evaluating(model): images = model.decode(latents.flatten(0, 1))
+    with evaluating(model):
+        images = model.decode(latents.flatten(0, 1))
     return images.unflatten(0, path.shape)
 
 # %% ../../nbs/51_traversal.ipynb #1f787575
 def observed_paths(
-    model: nn.Module, # Its `bank` is used when none is given
-    dims: Sequence[int], # Latents, counted from 0
-    bank: Tensor | None, # [N, D] or None
-    steps: int, # 2 or more
-) -> Tensor: # [len(dims), steps]
+    model: nn.Module,  # Its `bank` is used when none is given
+    dims: Sequence[int],  # Latents, counted from 0
+    bank: Tensor | None,  # [N, D] or None
+    steps: int,  # 2 or more
+) -> Tensor:  # [len(dims), steps]
     "Evenly spaced values from the minimum to the maximum of each latent in the bank."
     bank = bank_of(model) if bank is None else bank
-    if bank is None: raise ValueError("no bank: the model carries none, so pass bank=encode(model, data), or values=")
-    if steps < 2: raise ValueError(f"steps={steps}; a traversal needs 2 or more")
+    if bank is None:
+        raise ValueError("no bank: the model carries none, so pass bank=encode(model, data), or values=")
+    if steps < 2:
+        raise ValueError(f"steps={steps}; a traversal needs 2 or more")
     low, high = bank.amin(0)[dims, None], bank.amax(0)[dims, None]
     return low + (high - low) * torch.linspace(0, 1, steps).to(bank)
 
 # %% ../../nbs/51_traversal.ipynb #83f3524d
 def stack_rows(
-    images: Tensor, # [rows, columns, C, H, W]
-    breaks: Sequence[int] = (), # Row numbers with extra space above them
-) -> tuple[Tensor, list[float]]: # One picture, [3, height, width], and the middle of each row in pixels
+    images: Tensor,  # [rows, columns, C, H, W]
+    breaks: Sequence[int] = (),  # Row numbers with extra space above them
+) -> tuple[Tensor, list[float]]:  # One picture, [3, height, width], and the middle of each row in pixels
     "Lay pictures out in rows, white lines of two pixels between them."
     columns, height, pad = images.shape[1], images.shape[-2], 2
     grid = make_grid(images.flatten(0, 1), nrow=columns, padding=pad, pad_value=1)[:, :-pad]
-    bands = list(grid.split(height + pad, dim=1)) # one a row, each with the white line above it
-    for r in breaks: bands[r] = torch.cat([torch.ones(3, height // 4, grid.shape[2]), bands[r]], 1)
+    bands = list(grid.split(height + pad, dim=1))  # one a row, each with the white line above it
+    for r in breaks:
+        bands[r] = torch.cat([torch.ones(3, height // 4, grid.shape[2]), bands[r]], 1)
     bottoms = accumulate(band.shape[1] for band in bands)
     return torch.cat(bands, 1), [bottom - height / 2 for bottom in bottoms]
 
 # %% ../../nbs/51_traversal.ipynb #1bfe88e4
 def put_rows(
     ax: plt.Axes,
-    images: Tensor, # In [0, 1], [rows, columns, C, H, W]
-    titles: Sequence[str] = (), # One a row, written at its left
-    breaks: Sequence[int] = (), # Row numbers with extra space above them
+    images: Tensor,  # In [0, 1], [rows, columns, C, H, W]
+    titles: Sequence[str] = (),  # One a row, written at its left
+    breaks: Sequence[int] = (),  # Row numbers with extra space above them
 ) -> None:
     "Show pictures in rows in one panel of a figure. Raises ValueError for a wrong number of titles."
-    if titles and len(titles) != len(images): raise ValueError(f"{len(titles)} titles for {len(images)} rows of pictures; expected one a row")
+    if titles and len(titles) != len(images):
+        raise ValueError(f"{len(titles)} titles for {len(images)} rows of pictures; expected one a row")
     picture, middles = stack_rows(images.detach().cpu().float(), breaks)
-    ax.imshow(picture.permute(1, 2, 0), interpolation='nearest' if images.shape[-1] <= 32 else 'antialiased') # enlarged: sharp; shrunk: smooth
+    ax.imshow(
+        picture.permute(1, 2, 0), interpolation="nearest" if images.shape[-1] <= 32 else "antialiased"
+    )  # enlarged: sharp; shrunk: smooth
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
-    if titles: ax.set_yticks(middles, titles)
+    if titles:
+        ax.set_yticks(middles, titles)
 
 # %% ../../nbs/51_traversal.ipynb #334da029
 @checked(rows=whole(1), scale=real(0, None, "("))
 def plot_grid(
-    images: Tensor, # In [0, 1], [rows * columns, C, H, W] or [rows, columns, C, H, W]
-    rows: int = 1, # Rows of the grid, when `images` has no axis for them
-    titles: Sequence[str] | None = None, # One a row, written at its left
-    breaks: Sequence[int] = (), # Row numbers with extra space above them
-    scale: float = 1.0, # 1: a picture is .6 inches wide, or less where a row would be wider than a README
-    title: str = '', # Above all
-    xlabel: str = '', # Below all
-) -> Figure: # Not shown
+    images: Tensor,  # In [0, 1], [rows * columns, C, H, W] or [rows, columns, C, H, W]
+    rows: int = 1,  # Rows of the grid, when `images` has no axis for them
+    titles: Sequence[str] | None = None,  # One a row, written at its left
+    breaks: Sequence[int] = (),  # Row numbers with extra space above them
+    scale: float = 1.0,  # 1: a picture is .6 inches wide, or less where a row would be wider than a README
+    title: str = "",  # Above all
+    xlabel: str = "",  # Below all
+) -> Figure:  # Not shown
     "Pictures in rows with a title each. Raises ValueError when the rows do not come out even, and for a wrong number of titles."
-    if images.ndim not in (4, 5) or not images.numel() or images.shape[-3] not in (1, 3): refuse('images', images, "pictures [N, 1 or 3, H, W] or [rows, columns, 1 or 3, H, W]")
-    if images.ndim == 4 and len(images) % rows: raise ValueError(f"{len(images)} pictures do not fill {rows} rows of equal length")
+    if images.ndim not in (4, 5) or not images.numel() or images.shape[-3] not in (1, 3):
+        refuse("images", images, "pictures [N, 1 or 3, H, W] or [rows, columns, 1 or 3, H, W]")
+    if images.ndim == 4 and len(images) % rows:
+        raise ValueError(f"{len(images)} pictures do not fill {rows} rows of equal length")
     images = images if images.ndim == 5 else images.unflatten(0, (rows, -1))
-    if wrong := [r for r in breaks if not 0 <= r < len(images)]: refuse('breaks', wrong, f"row numbers from 0 to {len(images) - 1}")
+    if wrong := [r for r in breaks if not 0 <= r < len(images)]:
+        refuse("breaks", wrong, f"row numbers from 0 to {len(images) - 1}")
     height, width = stack_rows(images, breaks)[0].shape[1:]
-    margin = .072 * max((len(line) for t in titles or () for line in t.split('\n')), default=0) + .15
-    across, above, below = min(WIDTH - margin - .05, .6 * scale * images.shape[1]), .05 + .25 * bool(title), .05 + .2 * bool(xlabel) # inches
-    w, h = margin + across + .05, above + across * height / width + below
+    margin = 0.072 * max((len(line) for t in titles or () for line in t.split("\n")), default=0) + 0.15
+    across, above, below = (
+        min(WIDTH - margin - 0.05, 0.6 * scale * images.shape[1]),
+        0.05 + 0.25 * bool(title),
+        0.05 + 0.2 * bool(xlabel),
+    )  # inches
+    w, h = margin + across + 0.05, above + across * height / width + below
     figure, ((axes,),) = canvas(w, h, title=title)
     put_rows(axes, images, titles or (), breaks)
     axes.set(xlabel=xlabel, position=(margin / w, below / h, across / w, 1 - (above + below) / h))
@@ -118,27 +137,33 @@ def plot_grid(
 
 # %% ../../nbs/51_traversal.ipynb #9607bb6b
 def latent_labels(
-    groups: Sequence[Sequence[int]], # Latents of each variable, counted from 0
-) -> dict[int, str]: # Latent -> "U1 · z1", in the order of the groups
+    groups: Sequence[Sequence[int]],  # Latents of each variable, counted from 0
+) -> dict[int, str]:  # Latent -> "U1 · z1", in the order of the groups
     "A name for each latent: its variable and its own number, both counted from one as in the papers."
     return {int(d): f"U{g + 1} · z{int(d) + 1}" for g, group in enumerate(groups) for d in group}
 
-@checked(scale=real(0, None, "("), images=shape('rows', 'steps', 'C', 'H', 'W'))
+
+@checked(scale=real(0, None, "("), images=shape("rows", "steps", "C", "H", "W"))
 def plot_traversal(
-    images: Tensor, # From `traverse`, [rows, steps, C, H, W]
-    groups: Sequence[Sequence[int]] | None = None, # `model.groups`; None: each row is a variable of its own
-    dims: Sequence[int] | None = None, # Latent of each row, as given to `traverse`; None: all, in the order of `groups`
-    labels: Sequence[str] | None = None, # One a row, instead of "U1 · z1"
-    scale: float = 1.0, # As for `plot_grid`
-    title: str = '',
-) -> Figure: # Not shown
+    images: Tensor,  # From `traverse`, [rows, steps, C, H, W]
+    groups: Sequence[Sequence[int]] | None = None,  # `model.groups`; None: each row is a variable of its own
+    dims: Sequence[int]
+    | None = None,  # Latent of each row, as given to `traverse`; None: all, in the order of `groups`
+    labels: Sequence[str] | None = None,  # One a row, instead of "U1 · z1"
+    scale: float = 1.0,  # As for `plot_grid`
+    title: str = "",
+) -> Figure:  # Not shown
     "A row a latent, from its observed minimum to its maximum, rows of one variable together. Raises ValueError for a wrong number of rows."
     groups = [[row] for row in range(len(images))] if groups is None else groups
     names = latent_labels(groups)
     dims = list(names) if dims is None else [int(d) for d in dims]
     labels = [names[d] for d in dims] if labels is None else list(labels)
     if not len(images) == len(dims) == len(labels):
-        raise ValueError(f"{len(images)} rows of pictures, {len(dims)} latents and {len(labels)} labels; expected as many of each")
+        raise ValueError(
+            f"{len(images)} rows of pictures, {len(dims)} latents and {len(labels)} labels; expected as many of each"
+        )
     owner = {int(d): g for g, group in enumerate(groups) for d in group}
     breaks = [r for r in range(1, len(dims)) if owner[dims[r]] != owner[dims[r - 1]]]
-    return plot_grid(images, titles=labels, breaks=breaks, scale=scale, title=title, xlabel='observed minimum  →  maximum')
+    return plot_grid(
+        images, titles=labels, breaks=breaks, scale=scale, title=title, xlabel="observed minimum  →  maximum"
+    )

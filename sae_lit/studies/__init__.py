@@ -1,4 +1,5 @@
 "Grids of runs: `run_study` does what is missing of one, `table` says what it shows."
+
 from sae_lit.studies.grids import STUDIES, Study, read_study
 from sae_lit.studies.ledger import SCORES, Comparison, Score, Table, decide, overview, table
 from sae_lit.studies.measures import MEASURES

@@ -31,9 +31,12 @@ from ..training.fit import recipe_for
 # %% ../../nbs/81_studies.ipynb #f1d20c6b
 def _table(name: str, value: object) -> dict:
     "Check for a table as TOML and JSON both have it"
-    try: json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError): checks.refuse(name, value, "a table of numbers, texts and lists", "dates, NaN and infinity are none")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        checks.refuse(name, value, "a table of numbers, texts and lists", "dates, NaN and infinity are none")
     return value if isinstance(value, dict) else checks.refuse(name, value, "a table {name: value}")
+
 
 def _tables(name: str, value: object) -> dict[str, dict]:
     "Check for a table of options for each label"
@@ -42,16 +45,18 @@ def _tables(name: str, value: object) -> dict[str, dict]:
         _table(f"{name}[{label!r}]", options)
     return value
 
+
 _LIMITS = {
-    **{"name": checks.text, "models": _tables, "data": _tables, "seeds": checks.each(checks.seed)},
-    **{"recipe": _table, "measures": _tables, "points": checks.whole(0, 10_000), "about": checks.text},
-    **{"preset": checks.one_of("paper", "rfd", "desk", "compact", "dense"), "keep": checks.text},
+    "name": checks.text, "models": _tables, "data": _tables, "seeds": checks.each(checks.seed),
+    "recipe": _table, "measures": _tables, "points": checks.whole(0, 10_000), "about": checks.text,
+    "preset": checks.one_of("paper", "rfd", "desk", "compact", "dense"), "keep": checks.text,
 }  # fmt: skip
 
 # %% ../../nbs/81_studies.ipynb #b7b4c78c
 @dataclass(frozen=True)
 class Study:
     "A grid of runs: every model on every data set with every seed, under one preset and one recipe. ValueError for entries of another kind."
+
     name: str
     models: dict[str, dict]  # label: arguments of `build` on top of its name
     data: dict[str, dict]  # label: arguments of `load_data` on top of its name
@@ -72,11 +77,13 @@ class Study:
 @dataclass(frozen=True)
 class Cell:
     "One run of a grid: its labels, and what is asked for"
+
     study: str
     model: str
     data: str
     seed: int
     asked: dict  # arguments of `build`, `load_data` and `fit`, and the seed, as JSON has them
+
 
 @patch(as_prop=True)
 def key(self: Cell) -> str:
@@ -102,6 +109,7 @@ def named(*names: str) -> dict[str, dict]:
     "Models or data sets of the catalogue as they are"
     return {name: {} for name in names}
 
+
 def read_study(
     path: str | Path,  # of a TOML file; its name, without the ending, is the study's
 ) -> Study:
@@ -112,11 +120,14 @@ def read_study(
     except ValueError as e:
         raise ValueError(f"{path} is no TOML: {e}; studies/smoke.toml is a short example") from None
     for entry in content:
-        if entry not in known: raise ValueError(f"{path}: unknown entry {entry!r}; {nearest(entry, known)}")
+        if entry not in known:
+            raise ValueError(f"{path}: unknown entry {entry!r}; {nearest(entry, known)}")
     for entry in ("models", "data", *(["measures"] if "measures" in content else [])):
         content[entry] = labelled(content.get(entry), f"{path}: {entry}")
-    try: return Study(path.stem, **content)
-    except ValueError as e: raise ValueError(f"{path}: {e}") from None
+    try:
+        return Study(path.stem, **content)
+    except ValueError as e:
+        raise ValueError(f"{path}: {e}") from None
 
 # %% ../../nbs/81_studies.ipynb #3354beee
 def labelled(
@@ -128,33 +139,41 @@ def labelled(
         if double := sorted({name for name in entry if entry.count(name) > 1}):
             raise ValueError(f"{told} names {', '.join(double)} twice; drop one, or give labels in a table")
         return named(*entry)
-    if isinstance(entry, dict) and all(isinstance(options, dict) for options in entry.values()): return entry
+    if isinstance(entry, dict) and all(isinstance(options, dict) for options in entry.values()):
+        return entry
     raise ValueError(f"{told} is {entry!r}; expected a list of names, or a table with options for each label")
+
 
 def nearest(
     name: str,
     known: list[str],
 ) -> str:
     "`unknown`'s second half: the nearest known names, then all"
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=.4)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
     return (f"did you mean {' or '.join(near)}? " if near else "") + f"Known are {', '.join(known)}"
 
 # %% ../../nbs/81_studies.ipynb #2232fb50
 class Shelf(Mapping):
     "The studies of the nearest folder `studies`, by name; each is read when asked for"
+
     def files(self) -> dict[str, Path]:
         "Name and file of each: in the working directory, the nearest folder above it, or the checkout"
         here = Path.cwd()
         for folder in (here, *here.parents, Path(sae_lit.__file__).parents[1]):
             found = {path.stem: path for path in (folder / "studies").glob("*.toml")}
-            if found: return dict(sorted(found.items()))
+            if found:
+                return dict(sorted(found.items()))
         return {}
 
-    def __getitem__(self, name: str) -> Study: return read_study(self.files()[name])
+    def __getitem__(self, name: str) -> Study:
+        return read_study(self.files()[name])
 
-    def __iter__(self) -> Iterator[str]: return iter(self.files())
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.files())
 
-    def __len__(self) -> int: return len(self.files())
+    def __len__(self) -> int:
+        return len(self.files())
+
 
 STUDIES = Shelf()
 
@@ -163,9 +182,12 @@ def find(
     study: Study | str | Path,  # or its file (PATH.toml), or the name of one in `STUDIES`
 ) -> Study:
     "A study. Raises ValueError for an unknown name, and as `read_study` does."
-    if isinstance(study, Study): return study
-    if not isinstance(study, (str, Path)): checks.refuse("study", study, "a Study, its file, or the name of one")
-    if Path(study).suffix == ".toml": return read_study(study)
+    if isinstance(study, Study):
+        return study
+    if not isinstance(study, (str, Path)):
+        checks.refuse("study", study, "a Study, its file, or the name of one")
+    if Path(study).suffix == ".toml":
+        return read_study(study)
     if study not in STUDIES:
         raise ValueError(f"unknown study {str(study)!r}; {nearest(str(study), list(STUDIES))}")
     return STUDIES[study]
@@ -182,12 +204,23 @@ def check_data_name(
     if clean not in DATA and not re.fullmatch("folder:.*[^ ].*", clean):
         raise ValueError(f"study {study!r}: unknown data set {clean!r}; {nearest(clean, list(DATA))}")
     if kind == "perturbed" and not {"file", "digest"} <= options.keys():
-        raise ValueError(f"study {study!r}: {name!r} needs file=... and digest=..., so that a changed file "
-                         "is noticed; both are in `loaded_as` of the saved perturbation")
+        raise ValueError(
+            f"study {study!r}: {name!r} needs file=... and digest=..., so that a changed file "
+            "is noticed; both are in `loaded_as` of the saved perturbation"
+        )
 
 # %% ../../nbs/81_studies.ipynb #6d5e4f30
 OURS = {"image_shape", "seed"}  # arguments of `build` that a study gives itself
-CHANGES = ("encoder", "bottleneck", "decoder", "critic", "terms", "options", "training")  # further ones, see `build`
+CHANGES = (
+    "encoder",
+    "bottleneck",
+    "decoder",
+    "critic",
+    "terms",
+    "options",
+    "training",
+)  # further ones, see `build`
+
 
 def check_model(
     options: dict,  # arguments of `build`
@@ -195,11 +228,17 @@ def check_model(
 ) -> None:
     "`ValueError` for an unknown model, and for what is no argument of `build`, or not a study's to give"
     name, told = options["name"], f"study {study!r}"
-    if name not in list(MODELS): raise ValueError(f"{told}: unknown model {name!r}; {nearest(str(name), list(MODELS))}")
+    if name not in list(MODELS):
+        raise ValueError(f"{told}: unknown model {name!r}; {nearest(str(name), list(MODELS))}")
     known = [*(p for p in inspect.signature(build).parameters if p not in OURS | {"overrides"}), *CHANGES]
     for option in options:
-        if option in OURS: raise ValueError(f"{told}: {name} has the option {option!r}, which comes from data and seeds; drop it")
-        if option not in known: raise ValueError(f"{told}: {name} has an unknown option {option!r}; {nearest(option, known)}")
+        if option in OURS:
+            raise ValueError(
+                f"{told}: {name} has the option {option!r}, which comes from data and seeds; drop it"
+            )
+        if option not in known:
+            raise ValueError(f"{told}: {name} has an unknown option {option!r}; {nearest(option, known)}")
+
 
 def check_options(
     name: str,  # of a measure
@@ -208,26 +247,35 @@ def check_options(
     study: str,  # for the error
 ) -> None:
     "`ValueError` for options that the measure does not take"
-    parameters = inspect.signature(evaluate if measure is evaluation else measure).parameters  # it hands its options on
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()): return
+    parameters = inspect.signature(
+        evaluate if measure is evaluation else measure
+    ).parameters  # it hands its options on
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
     known = [p for p in parameters if p not in ("model", "data", "seed")]
     for option in options:
         if option not in known:
-            raise ValueError(f"study {study!r}: the measure {name} has no option {option!r}; {nearest(option, known)}")
+            raise ValueError(
+                f"study {study!r}: the measure {name} has no option {option!r}; {nearest(option, known)}"
+            )
 
 # %% ../../nbs/81_studies.ipynb #08ffd9db
 @patch
-def check(self: Study,
+def check(
+    self: Study,
     measures: dict[str, Measure],  # that may be asked
 ) -> Study:
     "Itself; `ValueError` for labels that are no file names, for empty or doubled entries, and unknown names"
     told, keys = f"study {self.name!r}", [cell.key for cell in self.cells()]
-    if not keys: raise ValueError(f"{told} has no runs: expected at least one model, data set and seed")
+    if not keys:
+        raise ValueError(f"{told} has no runs: expected at least one model, data set and seed")
     if double := sorted({key for key in keys if keys.count(key) > 1}):
         raise ValueError(f"{told} has two runs named {', '.join(double)}; change a label, or drop a seed")
     for label in (self.name, *self.models, *self.data):
         if not re.fullmatch(r"[\w+=-][\w+.=-]*", label):
-            raise ValueError(f"label {label!r} is no file name: expected letters, digits and + . = - _ only, no dot first")
+            raise ValueError(
+                f"label {label!r} is no file name: expected letters, digits and + . = - _ only, no dot first"
+            )
     for cell in self.cells():
         source = cell.asked["load_data"]
         check_model(cell.asked["build"], self.name)
@@ -236,6 +284,7 @@ def check(self: Study,
         if name not in measures:
             raise ValueError(f"{told}: unknown measure {name!r}; {nearest(name, list(measures))}")
         check_options(name, measures[name], self.measures[name], self.name)
-    if "seed" in self.recipe: raise ValueError(f"{told}: the recipe has a seed; give the study seeds = [...]")
+    if "seed" in self.recipe:
+        raise ValueError(f"{told}: the recipe has a seed; give the study seeds = [...]")
     recipe_for(SimpleNamespace(spec=None), self.recipe)
     return self

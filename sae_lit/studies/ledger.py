@@ -140,23 +140,28 @@ LEVEL = 0.05  # of all comparisons of a claim together
 @dataclass(frozen=True)
 class Estimate:
     "A mean over seeds"
+
     n: int  # seeds
     mean: float
     sd: float | None  # of single runs, with n - 1; None for one seed
     low: float | None  # 95 % interval of the mean; None for one seed
     high: float | None
 
+
 @checks.checked(confidence=checks.real(0, 1, "()"), values=None)
 def estimate(
     values: Sequence[float],  # one per seed, at least one
-    confidence: float = .95,
+    confidence: float = 0.95,
 ) -> Estimate:
     "Mean, standard deviation and Student's interval of the mean; `ValueError` without values, and for any that is not finite"
     x = checks.array("values", values).astype(float)
-    if x.ndim != 1 or not x.size: checks.refuse("values", values, "one number per seed, at least one")
-    if x.size == 1: return Estimate(1, float(x[0]), None, None, None)
-    if np.ptp(x) == 0: return Estimate(x.size, float(x[0]), 0., float(x[0]), float(x[0]))
-    low, high = stats.ttest_1samp(x, 0.).confidence_interval(confidence)
+    if x.ndim != 1 or not x.size:
+        checks.refuse("values", values, "one number per seed, at least one")
+    if x.size == 1:
+        return Estimate(1, float(x[0]), None, None, None)
+    if np.ptp(x) == 0:
+        return Estimate(x.size, float(x[0]), 0.0, float(x[0]), float(x[0]))
+    low, high = stats.ttest_1samp(x, 0.0).confidence_interval(confidence)
     return Estimate(x.size, float(x.mean()), float(x.std(ddof=1)), float(low), float(high))
 
 # %% ../../nbs/82_ledger.ipynb #e99e21b0
@@ -168,16 +173,31 @@ def opened(
 ) -> Stored:
     "A study's records, checked: `ValueError` where runs or measures are missing, and where runs differ in version or budget"
     stored = Stored(find(study), Path(results))
-    refuse(stored.otherwise(), "were asked for otherwise than the study does now", "run the study again, with redo=\"all\", or restore its definition")
+    refuse(
+        stored.otherwise(),
+        "were asked for otherwise than the study does now",
+        'run the study again, with redo="all", or restore its definition',
+    )
     same(stored, "version of the training", lambda record: record["training_version"])
     for name in stored.study.measures:
-        same(stored, f"version of the measure {name!r}", lambda record: record["measures"].get(name, {}).get("scoring_version"))
-        same(stored, f"options of the measure {name!r}", lambda record: record["measures"].get(name, {}).get("options"))
+        same(
+            stored,
+            f"version of the measure {name!r}",
+            lambda record: record["measures"].get(name, {}).get("scoring_version"),
+        )
+        same(
+            stored,
+            f"options of the measure {name!r}",
+            lambda record: record["measures"].get(name, {}).get("options"),
+        )
     same(stored, "budget", budget)
     if absent := missing(stored):
         told = "; ".join(f"{key} ({why})" for key, why in absent.items())
-        if not incomplete or not stored.records: raise ValueError(f"{len(absent)} of {len(stored.cells)} runs of {stored.study.name!r} are incomplete: {told}. "
-                                     f"Run them with: sae-lit study {stored.study.name}; or ask for incomplete=True (--incomplete)")
+        if not incomplete or not stored.records:
+            raise ValueError(
+                f"{len(absent)} of {len(stored.cells)} runs of {stored.study.name!r} are incomplete: {told}. "
+                f"Run them with: sae-lit study {stored.study.name}; or ask for incomplete=True (--incomplete)"
+            )
     return stored
 
 # %% ../../nbs/82_ledger.ipynb #3b9fd072
@@ -186,24 +206,38 @@ def _noted(note: Path) -> str:
     try:
         failed = json.loads(note.read_text(encoding="utf-8"))["failed"]
         return "; ".join(f"{phase} failed: {text.strip().splitlines()[-1]}" for phase, text in failed.items())
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError): return f"failed, and {note} is damaged"
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return f"failed, and {note} is damaged"
 
 # %% ../../nbs/82_ledger.ipynb #d1e931e0
 def budget(record: dict) -> dict:
     "What all runs of a table must have in common, whatever the model: data, preset, and how much training"
     config = record["config"]
-    return {"preset": config["model"]["preset"], **{name: config["recipe"][name] for name in ("steps", "batch_size", "precision")}}
+    return {
+        "preset": config["model"]["preset"],
+        **{name: config["recipe"][name] for name in ("steps", "batch_size", "precision")},
+    }
+
 
 def same(stored: Stored, what: str, of) -> None:
     "`ValueError` naming groups of runs where `of(record)` differs between records that have one"
     groups = {}
     for key, record in stored.records.items():
-        try: value = of(record)
-        except (KeyError, TypeError) as e: raise ValueError(f"the record of {key} has no {what} ({type(e).__name__}: {e}); delete it to do the run anew") from None
-        if value is not None: groups.setdefault(json.dumps(value, sort_keys=True), []).append(key)
-    if len(groups) < 2: return
+        try:
+            value = of(record)
+        except (KeyError, TypeError) as e:
+            raise ValueError(
+                f"the record of {key} has no {what} ({type(e).__name__}: {e}); delete it to do the run anew"
+            ) from None
+        if value is not None:
+            groups.setdefault(json.dumps(value, sort_keys=True), []).append(key)
+    if len(groups) < 2:
+        return
     told = "; ".join(f"{value}: {', '.join(keys)}" for value, keys in groups.items())
-    raise ValueError(f"runs of {stored.study.name!r} differ in {what} and may not stand in one table: {told}. Run the study again with redo=\"all\" (--redo all), or keep them in different results folders")
+    raise ValueError(
+        f'runs of {stored.study.name!r} differ in {what} and may not stand in one table: {told}. Run the study again with redo="all" (--redo all), or keep them in different results folders'
+    )
+
 
 def missing(stored: Stored) -> dict[str, str]:  # key: why
     "Runs without a record, or whose record lacks a measure"
@@ -212,17 +246,21 @@ def missing(stored: Stored) -> dict[str, str]:  # key: why
         note = stored.results / stored.study.name / "failed" / f"{key}.json"
         errors = _noted(note) if note.is_file() else ""
         record = stored.records.get(key)
-        if record is None: absent[key] = errors or "not run"
-        elif lacks := [name for name in stored.study.measures if name not in record["measures"]]: absent[key] = errors or f"not measured: {', '.join(lacks)}"
+        if record is None:
+            absent[key] = errors or "not run"
+        elif lacks := [name for name in stored.study.measures if name not in record["measures"]]:
+            absent[key] = errors or f"not measured: {', '.join(lacks)}"
     return absent
 
 # %% ../../nbs/82_ledger.ipynb #1ca120dd
 @dataclass(frozen=True, repr=False)
 class Table:
     "A study's scores over seeds. Shown as Markdown in a notebook."
+
     study: Study
     values: dict[tuple[str, str, str], dict[int, float]]  # (data, model, score): seed: value
     notes: list[str]  # what a reader must know beside the numbers
+
 
 @checks.checked()
 def table(
@@ -235,13 +273,18 @@ def table(
     values, study = {}, stored.study
     for key, record in stored.records.items():
         cell = stored.cells[key]
-        asked = {name: found["scores"] for name, found in record["measures"].items() if name in study.measures}
+        asked = {
+            name: found["scores"] for name, found in record["measures"].items() if name in study.measures
+        }
         often = Counter(score for scores in asked.values() for score in scores)
         for name, scores in asked.items():
             for score, value in scores.items():
-                row = values.setdefault((cell.data, cell.model, score if often[score] == 1 else f"{name} {score}"), {})
+                row = values.setdefault(
+                    (cell.data, cell.model, score if often[score] == 1 else f"{name} {score}"), {}
+                )
                 row[cell.seed] = value
-    if not values: raise ValueError(f"the records of {study.name!r} hold no scores; give the study measures = [...]")
+    if not values:
+        raise ValueError(f"the records of {study.name!r} hold no scores; give the study measures = [...]")
     return Table(study, values, notes(stored))
 
 # %% ../../nbs/82_ledger.ipynb #fbd2bad0
@@ -253,7 +296,12 @@ def notes(stored: Stored) -> list[str]:
         if n == 1
         else f"{n} seeds" + f", too few for a verdict between models, which needs {BETWEEN}" * (n < BETWEEN)
     ]
-    torches = sorted({record.get("training", {}).get("versions", {}).get("torch", "unknown") for record in stored.records.values()})
+    torches = sorted(
+        {
+            record.get("training", {}).get("versions", {}).get("torch", "unknown")
+            for record in stored.records.values()
+        }
+    )
     if len(torches) > 1:
         found.append(f"trained with different versions of torch: {', '.join(torches)}")
     if absent:
@@ -294,14 +342,19 @@ def scores(self: Table) -> list[str]:
 # %% ../../nbs/82_ledger.ipynb #155df790
 def number(value: float | None) -> str:
     "Three digits"
-    return "–" if value is None or np.isnan(value) else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return (
+        "–" if value is None or np.isnan(value) else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    )
+
 
 @patch
 def chosen(self: Table, scores: Sequence[str] | None) -> list[str]:
     "These scores; `ValueError` for unknown ones"
     for score in () if scores is None else checks.each(checks.text)("scores", scores):
-        if score not in self.scores: raise ValueError(f"unknown score {score!r}; {nearest(score, self.scores)}")
+        if score not in self.scores:
+            raise ValueError(f"unknown score {score!r}; {nearest(score, self.scores)}")
     return list(scores or self.scores)
+
 
 @patch
 def cell(self: Table, row: pd.Series) -> str:
@@ -607,7 +660,8 @@ def overview(
     papers: Mapping[str, str] | None = None,  # claim: the paper's own number, for comparison only
 ) -> pd.DataFrame:  # of texts
     "One row per claim: its weakest comparison, the largest p-value after correction, and a verdict"
-    if not claims: raise ValueError("no claims: expected at least one")
+    if not claims:
+        raise ValueError("no claims: expected at least one")
     rows = []
     for claim, decided in claims.items():
         least = weakest(decided)
@@ -663,24 +717,40 @@ def only(self: Table, data: str | None) -> str:
 
 # %% ../../nbs/82_ledger.ipynb #af114a51
 def plot_intervals(
-    values: Mapping[str, Mapping[str, Sequence[float]]],  # {model: {score: one value a seed}}; a model may lack a score
+    values: Mapping[
+        str, Mapping[str, Sequence[float]]
+    ],  # {model: {score: one value a seed}}; a model may lack a score
     scores: Sequence[str] | None = None,  # panels; None: all
     title: str = "",
 ) -> Figure:  # not shown
     "A panel for each score: mean and 95 % interval of each model in blue, single runs as grey strokes; `ValueError` without values, and for unknown scores"
     known = list(dict.fromkeys(score for row in values.values() for score in row))
     chosen, models = known if scores is None else list(scores), list(values)
-    if not chosen: raise ValueError(f"no scores of the models {models}; expected at least one model with one score")
-    if unknown := [score for score in chosen if score not in known]: raise ValueError(f"unknown scores {unknown}; the models have {', '.join(known)}")
+    if not chosen:
+        raise ValueError(f"no scores of the models {models}; expected at least one model with one score")
+    if unknown := [score for score in chosen if score not in known]:
+        raise ValueError(f"unknown scores {unknown}; the models have {', '.join(known)}")
     across = min(3, len(chosen))
     down = -(-len(chosen) // across)
-    figure, axes = canvas(min(WIDTH, .1 * max(map(len, models)) + 1.5 * across), down * (.55 + .34 * len(models)), down, across, title, sharey=True)
+    figure, axes = canvas(
+        min(WIDTH, 0.1 * max(map(len, models)) + 1.5 * across),
+        down * (0.55 + 0.34 * len(models)),
+        down,
+        across,
+        title,
+        sharey=True,
+    )
     for ax, score in zip(axes.flat, chosen):
         for y, model in enumerate(models):
-            if len(seeds := values[model].get(score, ())): draw(ax, y, seeds)
-        ax.set(yticks=range(len(models)), yticklabels=models, ylim=(len(models) - .5, -.7)); ax.margins(x=.15)
-        ax.set_title(score_of(score).heading, fontsize=FONT); ax.grid(axis="x", alpha=.3); ax.locator_params(axis="x", nbins=4)
-    for ax in axes.flat[len(chosen):]: ax.set_visible(False)
+            if len(seeds := values[model].get(score, ())):
+                draw(ax, y, seeds)
+        ax.set(yticks=range(len(models)), yticklabels=models, ylim=(len(models) - 0.5, -0.7))
+        ax.margins(x=0.15)
+        ax.set_title(score_of(score).heading, fontsize=FONT)
+        ax.grid(axis="x", alpha=0.3)
+        ax.locator_params(axis="x", nbins=4)
+    for ax in axes.flat[len(chosen) :]:
+        ax.set_visible(False)
     return figure
 
 # %% ../../nbs/82_ledger.ipynb #d26f89db
@@ -688,18 +758,22 @@ def draw(ax: Axes, y: int, values: Sequence[float]) -> None:
     "One row of a panel, the mean written above its dot"
     e = estimate(values)
     ax.plot(values, [y] * len(values), "|", color=GREY, ms=9)
-    if e.low is not None: ax.plot([e.low, e.high], [y, y], color=BLUE, lw=2)
+    if e.low is not None:
+        ax.plot([e.low, e.high], [y, y], color=BLUE, lw=2)
     ax.plot(e.mean, y, "o", color=BLUE, ms=5)
     ax.annotate(number(e.mean), (e.mean, y), (0, 6), textcoords="offset points", ha="center", fontsize=FONT)
 
 # %% ../../nbs/82_ledger.ipynb #76e6bafb
 @patch
-def plot(self: Table,
+def plot(
+    self: Table,
     scores: Sequence[str] | None = None,  # panels; None: all
     data: str | None = None,  # label of a data set; None: the study's only one
     title: str = "",
 ) -> Figure:  # not shown
     "`plot_intervals` of the study's models; `ValueError` for unknown scores, and where it is not clear which data set is meant"
     columns, data = self.chosen(scores), self.only(data)
-    seeds = lambda model: {score: list(found.values()) for score in columns if (found := self.values.get((data, model, score)))}
+    seeds = lambda model: {
+        score: list(found.values()) for score in columns if (found := self.values.get((data, model, score)))
+    }
     return plot_intervals({model: seeds(model) for model in self.study.models}, columns, title)

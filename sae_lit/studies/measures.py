@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Callable
+from collections.abc import Callable
 
 # %% ../../nbs/80_measures.ipynb #04e9a52c
 import numpy as np
@@ -40,7 +40,14 @@ from ..metrics.fidelity import fidelity, samples, test_pictures
 from ..metrics.infomec import infomec
 from ..metrics.information import discretise, mig, mutual_information
 from ..metrics.order import home_variable, nonlinearity, order_correlation
-from ..metrics.responses import causal_disentanglement, conditioned_responses, hybrid_risk, relative_responses, response_matrix, unused_latents
+from sae_lit.metrics.responses import (
+    causal_disentanglement,
+    conditioned_responses,
+    hybrid_risk,
+    relative_responses,
+    response_matrix,
+    unused_latents,
+)
 from ..metrics.votes import beta_vae_score, factor_vae_score
 
 # %% ../../nbs/80_measures.ipynb #f52142f6
@@ -50,8 +57,24 @@ from ..sampling.samplers import BankSampler, GaussianSampler, MixtureSampler
 from ..training.runs import Run
 
 # %% ../../nbs/80_measures.ipynb #c6a8dc86
-KEPT = ("mse", "bce", "bce_above_entropy", "ffd_reconstructions", "ffd_hybrid", "ffd_prior", "active", "mig", "modularity", "sap", "irs", "explicitness",
-        "disentanglement", "completeness", "informativeness")
+KEPT = (
+    "mse",
+    "bce",
+    "bce_above_entropy",
+    "ffd_reconstructions",
+    "ffd_hybrid",
+    "ffd_prior",
+    "active",
+    "mig",
+    "modularity",
+    "sap",
+    "irs",
+    "explicitness",
+    "disentanglement",
+    "completeness",
+    "informativeness",
+)
+
 
 def evaluation(
     model: nn.Module,  # trained
@@ -73,8 +96,14 @@ def votes(
     "FactorVAE and BetaVAE scores (Kim and Mnih 2018; Higgins et al. 2017)."
     rows = places(data)  # whatever the order of the data set's rows
     code_of = lambda index: encode_at(model, data, rows[index]).cpu()
-    return {"factor_vae": factor_vae_score(code_of, data.factor_space, votes=number, test_votes=number // 2, seed=seed),
-            "beta_vae": beta_vae_score(code_of, data.factor_space, examples=number, test_examples=number // 2, seed=seed)}
+    return {
+        "factor_vae": factor_vae_score(
+            code_of, data.factor_space, votes=number, test_votes=number // 2, seed=seed
+        ),
+        "beta_vae": beta_vae_score(
+            code_of, data.factor_space, examples=number, test_examples=number // 2, seed=seed
+        ),
+    }
 
 # %% ../../nbs/80_measures.ipynb #e680a789
 def responses(
@@ -87,9 +116,18 @@ def responses(
     codes = encode(model, data, n=min(1000, len(data.part("train"))), seed=seed).cpu()
     M = relative_responses(response_matrix(model, codes, n, seed), codes)
     unused = unused_latents(M)
-    found = {"unused": len(unused), "hybrid_risk": hybrid_risk(M, [d for d in range(len(M)) if d not in unused])}
-    if data.factor_space is None: return found
-    return found | {"causal_disentanglement": causal_disentanglement(conditioned_responses(model, data, traversals=10, interventions=8, seed=seed), rescaled=True)}
+    found = {
+        "unused": len(unused),
+        "hybrid_risk": hybrid_risk(M, [d for d in range(len(M)) if d not in unused]),
+    }
+    if data.factor_space is None:
+        return found
+    return found | {
+        "causal_disentanglement": causal_disentanglement(
+            conditioned_responses(model, data, traversals=10, interventions=8, seed=seed), rescaled=True
+        )
+    }
+
 
 def order(
     model: nn.Module,  # trained, with `groups`
@@ -100,7 +138,9 @@ def order(
     "Rank correlation between how hard a factor is and which variable holds it, and that variable for each factor, counted from 1."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     homes = home_variable(encode_at(model, data, index).cpu(), data.factors(index).cpu(), model.groups)
-    return {"order": order_correlation(nonlinearity(data), homes)} | {f"variable of {name}": home + 1 for name, home in zip(data.factor_space.names, homes)}
+    return {"order": order_correlation(nonlinearity(data), homes)} | {
+        f"variable of {name}": home + 1 for name, home in zip(data.factor_space.names, homes)
+    }
 
 # %% ../../nbs/80_measures.ipynb #f23de121
 def controls(
@@ -112,9 +152,16 @@ def controls(
 ) -> dict[str, float]:
     "FFD of pictures from stored codes, from a normal fit, and from a mixture fit."
     bank = encode(model, data, n=min(stored, len(data.part("train"))), seed=seed).cpu()
-    kinds = {"codes": BankSampler(bank), "gaussian": GaussianSampler(bank), "mixture": MixtureSampler(bank, seed=seed)}
+    kinds = {
+        "codes": BankSampler(bank),
+        "gaussian": GaussianSampler(bank),
+        "mixture": MixtureSampler(bank, seed=seed),
+    }
     real = test_pictures(data, n, seed)
-    return {f"ffd_{kind}": fidelity(real, samples(model, sampler, n, seed), kid=False, prc=False)["ffd"] for kind, sampler in kinds.items()}
+    return {
+        f"ffd_{kind}": fidelity(real, samples(model, sampler, n, seed), kid=False, prc=False)["ffd"]
+        for kind, sampler in kinds.items()
+    }
 
 # %% ../../nbs/80_measures.ipynb #9868bfd1
 def tripod(
@@ -125,15 +172,35 @@ def tripod(
 ) -> dict[str, float]:
     "InfoM, InfoC, InfoE, as released and with one estimator for codes of either kind, DCI by random forests, and the mean squared error (Hsu et al. 2023, 2024)."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
-    codes, factors, discrete = encode_at(model, data, index).cpu(), data.factors(index).cpu(), hasattr(model.bottleneck, "levels")
-    info, forest = infomec(codes, factors, discrete, seed=seed), dci(codes, factors, model="forest", seed=seed)
+    codes, factors, discrete = (
+        encode_at(model, data, index).cpu(),
+        data.factors(index).cpu(),
+        hasattr(model.bottleneck, "levels"),
+    )
+    info, forest = (
+        infomec(codes, factors, discrete, seed=seed),
+        dci(codes, factors, model="forest", seed=seed),
+    )
     common = infomec(codes, factors, discrete, seed=seed, bins=16)
     x = data.images(index[:1000]).to(device_of(model))
-    with evaluating(model): mse = (model.decode(model.encode(x)) - x).square().mean().item()
-    one_estimator = {"infom_common": common.modularity, "infoc_common": common.compactness, "infoe_common": common.explicitness}
-    return one_estimator | {"infom": info.modularity, "infoc": info.compactness, "infoe": info.explicitness,
-            "infoe_unseen": infomec(codes, factors, discrete, seed=seed, folds=4).explicitness, "active": info.active.sum(), "mse": mse,
-            "forest_disentanglement": forest.disentanglement, "forest_completeness": forest.completeness, "forest_informativeness": forest.informativeness}
+    with evaluating(model):
+        mse = (model.decode(model.encode(x)) - x).square().mean().item()
+    one_estimator = {
+        "infom_common": common.modularity,
+        "infoc_common": common.compactness,
+        "infoe_common": common.explicitness,
+    }
+    return one_estimator | {
+        "infom": info.modularity,
+        "infoc": info.compactness,
+        "infoe": info.explicitness,
+        "infoe_unseen": infomec(codes, factors, discrete, seed=seed, folds=4).explicitness,
+        "active": info.active.sum(),
+        "mse": mse,
+        "forest_disentanglement": forest.disentanglement,
+        "forest_completeness": forest.completeness,
+        "forest_informativeness": forest.informativeness,
+    }
 
 # %% ../../nbs/80_measures.ipynb #2441c7c8
 def alignment(
@@ -141,23 +208,39 @@ def alignment(
     data: ImageDataset,  # on a grid of factors; clean, perturbed or noisy
     seed: int,  # not used: all runs are asked the same pictures
     n: int = 10_000,  # codes
-    file: str | None = None,  # a saved perturbation of the clean data, whose s is looked for where the data has none of its own
+    file: str
+    | None = None,  # a saved perturbation of the clean data, whose s is looked for where the data has none of its own
 ) -> dict[str, float]:
     "MIG, units in use, the mean squared error, and s: its largest correlation with a latent, and of that latent the information level, the largest one beside it, and the rank by it, from 1 (Clearing the Path)."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:n]
     codes, x = encode_at(model, data, index).cpu(), data.images(index[:1000]).to(device_of(model))
-    with evaluating(model): mse = (model.decode(model.encode(x)) - x).square().mean().item()
+    with evaluating(model):
+        mse = (model.decode(model.encode(x)) - x).square().mean().item()
     scores = {"mig": mig(codes, data.factors(index).cpu()), "mse": mse}
     variance = posterior(model, data, index).variance if isinstance(model.bottleneck, Gaussian) else None
-    if variance is not None: scores |= {"active": len(active_units(variance)), "information": (1 - variance.mean(0)).clamp_min(0).sum().item()}
-    if file is None and not isinstance(data, Perturbed): return scores
-    owner = data if isinstance(data, Perturbed) else load_perturbed(data.source if isinstance(data, Changed) else data, file)
+    if variance is not None:
+        scores |= {
+            "active": len(active_units(variance)),
+            "information": (1 - variance.mean(0)).clamp_min(0).sum().item(),
+        }
+    if file is None and not isinstance(data, Perturbed):
+        return scores
+    owner = (
+        data
+        if isinstance(data, Perturbed)
+        else load_perturbed(data.source if isinstance(data, Changed) else data, file)
+    )
     level = owner.level[data.source_rows(index)].double()
     found = torch.corrcoef(torch.cat([level[None], codes.double().T]))[0, 1:].nan_to_num().abs()
     scores |= {"s_correlation": found.max().item()}
-    if variance is None: return scores
+    if variance is None:
+        return scores
     mean, of_s = variance.mean(0), torch.arange(len(found)) == found.argmax()
-    return scores | {"s_information": 1 - mean[of_s].item(), "other_information": 1 - mean[~of_s].min().item(), "s_rank": int((mean < mean[of_s]).sum()) + 1}
+    return scores | {
+        "s_information": 1 - mean[of_s].item(),
+        "other_information": 1 - mean[~of_s].min().item(),
+        "s_rank": int((mean < mean[of_s]).sum()) + 1,
+    }
 
 # %% ../../nbs/80_measures.ipynb #f9239edb
 def holder(
@@ -172,16 +255,32 @@ def holder(
     codes, names = encode_at(model, data, index).cpu(), ["s", *data.factor_space.names]
     told = mutual_information(codes, level, correct=True)[:, 0]
     homes = home_variable(codes, np.concatenate([level, data.factors(index).cpu()], 1), model.groups)
-    scores = {"holds": float(told.max() / mutual_information(level, level)[0, 0])} | {f"variable of {name}": home + 1 for name, home in zip(names, homes)}
-    if not isinstance(model.bottleneck, Gaussian): return scores
+    scores = {"holds": float(told.max() / mutual_information(level, level)[0, 0])} | {
+        f"variable of {name}": home + 1 for name, home in zip(names, homes)
+    }
+    if not isinstance(model.bottleneck, Gaussian):
+        return scores
     mean, at = posterior(model, data, index).variance.mean(0), int(told.argmax())
     beside = torch.arange(len(mean)) != at
-    return scores | {"holder_information": 1 - mean[at].item(), "beside_information": 1 - mean[beside].min().item(), "holder_rank": int((mean < mean[at]).sum()) + 1}
+    return scores | {
+        "holder_information": 1 - mean[at].item(),
+        "beside_information": 1 - mean[beside].min().item(),
+        "holder_rank": int((mean < mean[at]).sum()) + 1,
+    }
 
 # %% ../../nbs/80_measures.ipynb #a445be4b
 Measure = Callable[..., dict[str, float]]  # of a model, data, a seed, and options by name
 
-MEASURES: dict[str, Measure] = {"evaluation": evaluation, "votes": votes, "responses": responses, "order": order, "controls": controls, "tripod": tripod, "alignment": alignment, "holder": holder}
+MEASURES: dict[str, Measure] = {
+    "evaluation": evaluation,
+    "votes": votes,
+    "responses": responses,
+    "order": order,
+    "controls": controls,
+    "tripod": tripod,
+    "alignment": alignment,
+    "holder": holder,
+}
 
 # %% ../../nbs/80_measures.ipynb #4056e313
 def measured(
@@ -194,7 +293,9 @@ def measured(
     "The scores of one measure; `ValueError` where one is no finite number."
     scores = {name: float(value) for name, value in measure(model, data, seed, **options).items()}
     if bad := [f"{name}={value}" for name, value in scores.items() if not math.isfinite(value)]:
-        raise ValueError(f"{', '.join(bad)}: expected finite numbers; look at the model, or leave this score out of the measure")
+        raise ValueError(
+            f"{', '.join(bad)}: expected finite numbers; look at the model, or leave this score out of the measure"
+        )
     return scores
 
 # %% ../../nbs/80_measures.ipynb #698e3342
@@ -207,7 +308,8 @@ def code_sample(
     "Codes of images from all of the data, with their factors."
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     kept = {"index": index, "codes": encode_at(model, data, index).float().cpu().contiguous()}
-    if data.factor_space is None: return kept
+    if data.factor_space is None:
+        return kept
     return kept | {"factors": data.factors(index).cpu().contiguous()}
 
 # %% ../../nbs/80_measures.ipynb #993cb2b2
@@ -225,16 +327,22 @@ def informed(
 # %% ../../nbs/80_measures.ipynb #d5acfad7
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "accelerate", "joblib", "sae_lit")
 
+
 def circumstances(
     device: torch.device,
 ) -> dict[str, str | dict]:
     "The date, the kind of machine with threads and device, the versions of Python and libraries"
     info = Path("/proc/cpuinfo")
     kinds = re.findall(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else []
-    where = {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(),
-             "cpu": kinds[0] if kinds else platform.processor(),
-             "threads": torch.get_num_threads(), "device": device.type}
-    if device.type == "cuda": where["gpu"] = torch.cuda.get_device_name(device)
+    where = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "cpu": kinds[0] if kinds else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+    }
+    if device.type == "cuda":
+        where["gpu"] = torch.cuda.get_device_name(device)
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
     return {"date": time.strftime("%Y-%m-%d"), "where": where, "versions": versions}
 
@@ -245,8 +353,10 @@ def alone() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1), torch.random.fork_rng(devices=[]): yield
-    finally: torch.set_num_threads(threads)
+        with threadpool_limits(1), torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 # %% ../../nbs/80_measures.ipynb #d5d3bf2f
 def marks(
@@ -254,10 +364,11 @@ def marks(
     points: int = 8,  # how many are wanted; 0 for none
 ) -> list[int]:
     "Steps to score: the last one, half of it, a quarter, ...; fewer than `points` in a short training"
-    return sorted({max(1, steps // 2 ** i) for i in range(points)})
+    return sorted({max(1, steps // 2**i) for i in range(points)})
 
 # %% ../../nbs/80_measures.ipynb #d8a5eaa1
 SNAPSHOT: dict[str, int | str] = {"codes": 2000, "images": 1000, "dci_model": "fast"}  # along the training
+
 
 def snapshot(
     model: nn.Module,  # at any moment of its training; it stays as it is
@@ -275,7 +386,8 @@ def snapshot(
     enough = min(images, len(data.part("test"))) > FactorNet.feature_dim
     distances = fidelity_scores(model, data, images if enough else 0, seed)
     scores |= {name: value for name, value in distances.items() if name.startswith("ffd")}
-    if data.factor_space is None: return scores
+    if data.factor_space is None:
+        return scores
     kept = code_sample(model, data, codes, seed)
     found = dci(kept["codes"], kept["factors"], seed=seed, model=dci_model)
     shares = {name: getattr(found, name) for name in ("disentanglement", "completeness", "informativeness")}
@@ -284,7 +396,9 @@ def snapshot(
 # %% ../../nbs/80_measures.ipynb #e552f3f9
 class Curve:
     "A callback of `fit` that scores a model along its training and adds up the time, in `curve.json`"
-    def __init__(self,
+
+    def __init__(
+        self,
         folder: Path,  # of the run; made just before the training starts or is resumed
         data: ImageDataset,
         points: int = 8,  # of the curve, as for `marks`
@@ -294,7 +408,8 @@ class Curve:
         self.points, self.sizes = points, SNAPSHOT | sizes
         self.noted = json.loads(self.path.read_text()) if self.path.is_file() else {"clock": {}, "scores": {}}
         for checkpoint in self.path.parent.glob("checkpoints/step-*.safetensors"):
-            if str(int(checkpoint.stem[5:])) not in self.noted["clock"]: checkpoint.unlink()
+            if str(int(checkpoint.stem[5:])) not in self.noted["clock"]:
+                checkpoint.unlink()
         self.spent, self.since = None, self.clock()
 
     def clock(self) -> np.ndarray:
@@ -305,22 +420,28 @@ class Curve:
 @patch
 def __call__(self: Curve, run: Run, step: int) -> None:
     "After each step: keep time, and score where a mark is due"
-    if self.spent is None: self.spent = np.array(self.noted["clock"].get(str(step - 1), [0., 0.]))
+    if self.spent is None:
+        self.spent = np.array(self.noted["clock"].get(str(step - 1), [0.0, 0.0]))
     recipe = run.config["recipe"]
     due = step in marks(recipe["steps"], self.points) and str(step) not in self.noted["scores"]
-    if not due and step % recipe["checkpoint_every"] and step < recipe["steps"]: return
+    if not due and step % recipe["checkpoint_every"] and step < recipe["steps"]:
+        return
     self.spent = self.spent + self.clock() - self.since
-    if due: self.noted["scores"][str(step)] = measured(snapshot, run.model, self.data, 0, **self.sizes)
+    if due:
+        self.noted["scores"][str(step)] = measured(snapshot, run.model, self.data, 0, **self.sizes)
     self.noted["clock"][str(step)] = self.spent.round(3).tolist()
     atomically(self.path, lambda temporary: temporary.write_text(json.dumps(self.noted)))
     self.since = self.clock()
 
+
 @patch
-def told(self: Curve,
+def told(
+    self: Curve,
     step: int,  # a mark, or the last step
 ) -> dict[str, float]:
     "That step, the seconds up to it, and the scores there"
     return {"step": step, **self.seconds(step), **self.noted["scores"].get(str(step), {})}
+
 
 @patch
 def seconds(self: Curve, step: int) -> dict[str, float]:

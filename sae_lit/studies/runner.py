@@ -37,7 +37,17 @@ from ..data.disk import atomically
 from ..models.codes import device_of
 from ..models.zoo import build, load_model
 from .grids import Cell, Study, find
-from .measures import MEASURES, Curve, Measure, alone, circumstances, code_sample, informed, marks, measured
+from sae_lit.studies.measures import (
+    MEASURES,
+    Curve,
+    Measure,
+    alone,
+    circumstances,
+    code_sample,
+    informed,
+    marks,
+    measured,
+)
 from ..training.fit import fit
 
 # %% ../../nbs/D2_runner.ipynb #62f738e5
@@ -50,9 +60,11 @@ def identity(cell: Cell) -> str:
     content = json.dumps([cell.asked, TRAINING_VERSION], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
+
 @dataclass(frozen=True)
 class Job:
     "One run to do, with all that a process on another machine needs for it"
+
     cell: Cell
     id: str  # its identity; of an older version where only measures are missing
     folder: Path  # where the training happens, and weights and codes stay
@@ -63,6 +75,7 @@ class Job:
     device: str = "auto"
     boss: int = 0  # the number of the process that asks
 
+
 @patch(as_prop=True)
 def failure(self: Job) -> Path:
     "Where a failure is noted"
@@ -71,24 +84,33 @@ def failure(self: Job) -> Path:
 # %% ../../nbs/D2_runner.ipynb #28300769
 def read(path: Path) -> dict | None:
     "A stored record, or None; `ValueError` where the file is something else"
-    if not path.is_file(): return None
-    try: record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e: raise ValueError(f"{path} is damaged ({e}); delete it to do the run anew") from None
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise ValueError(f"{path} is damaged ({e}); delete it to do the run anew") from None
     if not isinstance(record, dict) or not {"asked", "id", "weights", "measures"} <= record.keys():
         raise ValueError(f"{path} is no record of a study's run; keep other files elsewhere")
-    try: _check_record(record)
-    except ValueError as e: raise ValueError(f"{path} is damaged ({e}); delete it to do the run anew") from None
-    for part in record["measures"].values(): part.setdefault("scoring_version", 1)
+    try:
+        _check_record(record)
+    except ValueError as e:
+        raise ValueError(f"{path} is damaged ({e}); delete it to do the run anew") from None
+    for part in record["measures"].values():
+        part.setdefault("scoring_version", 1)
     return {"training_version": 1} | record
+
 
 def _check_record(record: dict) -> None:
     "`ValueError` for entries of another kind, and for scores that are no finite numbers"
     kinds = {"asked": dict, "measures": dict, "config": dict, "training": dict, "training_version": int}
-    for name in kinds.keys() & record.keys(): checks.instance(kinds[name])(name, record[name])
+    for name in kinds.keys() & record.keys():
+        checks.instance(kinds[name])(name, record[name])
     for name, part in record["measures"].items():
         checks.instance(dict)(name, part)
         for score, value in checks.instance(dict)(f"scores of {name}", part.get("scores")).items():
             checks.real()(f"{name} {score}", value)
+
 
 def write(path: Path, content: dict) -> None:
     "Store as JSON, whole or not at all"
@@ -113,13 +135,22 @@ def train(self: Job) -> dict:
     kept, steps = code_sample(run.model, data), run.config["recipe"]["steps"]
     atomically(self.folder / "codes.safetensors", lambda temporary: save_file(kept, temporary))
     points = [curve.told(step) for step in marks(steps, self.points)]
-    return {"study": self.cell.study, "model": self.cell.model, "data": self.cell.data, "seed": asked["seed"],
-            "asked": asked, "id": self.id, "training_version": TRAINING_VERSION,
-            "weights": weights(self.folder), "curve": {**curve.sizes, "points": points}, "measures": {},
-            "config": {part: run.config[part] for part in ("model", "data", "recipe")},
-            "last": {name: value for name, value in run.history[-1].items() if name != "lr"},
-            "training": {**curve.seconds(steps), "steps": steps, **circumstances(device_of(run.model))},
-            "information": informed(kept, data.factor_space.names) if data.factor_space else None}
+    return {
+        "study": self.cell.study,
+        "model": self.cell.model,
+        "data": self.cell.data,
+        "seed": asked["seed"],
+        "asked": asked,
+        "id": self.id,
+        "training_version": TRAINING_VERSION,
+        "weights": weights(self.folder),
+        "curve": {**curve.sizes, "points": points},
+        "measures": {},
+        "config": {part: run.config[part] for part in ("model", "data", "recipe")},
+        "last": {name: value for name, value in run.history[-1].items() if name != "lr"},
+        "training": {**curve.seconds(steps), "steps": steps, **circumstances(device_of(run.model))},
+        "information": informed(kept, data.factor_space.names) if data.factor_space else None,
+    }
 
 # %% ../../nbs/D2_runner.ipynb #35055cc0
 @patch
@@ -128,9 +159,11 @@ def measure(self: Job, record: dict) -> dict[str, str]:
     failed, model, source = {}, None, self.cell.asked["load_data"]
     on = "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
     for name, (function, options) in self.measures.items():
-        if fresh(record, name, options): continue
+        if fresh(record, name, options):
+            continue
         try:
-            if model is None: model, data = load_model(self.folder).to(on), load_data(**source)
+            if model is None:
+                model, data = load_model(self.folder).to(on), load_data(**source)
             start = time.process_time()
             scores = measured(function, model, data, self.cell.seed, **options)
         except Exception:
@@ -146,16 +179,21 @@ def measure(self: Job, record: dict) -> dict[str, str]:
 def fresh(record: dict, name: str, options: dict, any_version: bool = False) -> bool:
     "Whether a record has this measure, with these options, of this version or of any"
     found = record["measures"].get(name, {})
-    if found.get("options") != options: return False
+    if found.get("options") != options:
+        return False
     return any_version or found["scoring_version"] == SCORING_VERSION
 
 # %% ../../nbs/D2_runner.ipynb #0254db4b
 def follow(boss: int) -> None:
     "If the process of this number is the parent of this one: end when it ends"
+
     def watch() -> None:
-        while os.getppid() == boss: time.sleep(1)
+        while os.getppid() == boss:
+            time.sleep(1)
         os._exit(1)
-    if os.getppid() == boss: threading.Thread(target=watch, daemon=True).start()
+
+    if os.getppid() == boss:
+        threading.Thread(target=watch, daemon=True).start()
 
 # %% ../../nbs/D2_runner.ipynb #ecf653dc
 @patch
@@ -167,11 +205,14 @@ def __call__(self: Job) -> dict[str, str]:
         return self.note({"start": told})
     self.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(self.folder / "lock"), alone(), open(self.folder / "log.txt", "a") as f, redirect_stderr(f):
-        for left in self.file.parent.glob(f".{self.file.name}.*.tmp"): left.unlink()  # of a killed process
+        for left in self.file.parent.glob(f".{self.file.name}.*.tmp"):
+            left.unlink()  # of a killed process
         record = read(self.file)
         if record is None or record["id"] != self.id or record["weights"] != weights(self.folder):
-            try: record = self.train()
-            except Exception: return self.note({"training": traceback.format_exc()})
+            try:
+                record = self.train()
+            except Exception:
+                return self.note({"training": traceback.format_exc()})
             write(self.file, record)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)  # the weights are in model/
         return self.note(self.measure(record))
@@ -180,20 +221,26 @@ def __call__(self: Job) -> dict[str, str]:
 @patch
 def note(self: Job, failed: dict[str, str]) -> dict[str, str]:
     "Keep a failure on the disk, or forget an earlier one"
-    if failed: write(self.failure, {"asked": self.cell.asked, "failed": failed})
-    else: self.failure.unlink(missing_ok=True)
+    if failed:
+        write(self.failure, {"asked": self.cell.asked, "failed": failed})
+    else:
+        self.failure.unlink(missing_ok=True)
     return failed
 
 # %% ../../nbs/D2_runner.ipynb #54c0731b
 def refuse(keys: list[str], why: str, remedy: str) -> None:
     "`ValueError` that names these runs, if there are any"
-    if keys: raise ValueError(f"{len(keys)} stored runs {why}: {', '.join(keys)}; {remedy}")
+    if keys:
+        raise ValueError(f"{len(keys)} stored runs {why}: {', '.join(keys)}; {remedy}")
+
 
 @dataclass
 class Stored:
     "A study's records beside its grid"
+
     study: Study
     results: Path
+
     def __post_init__(self) -> None:
         self.cells = {cell.key: cell for cell in self.study.cells()}
         found = {key: read(self.results / self.study.name / f"{key}.json") for key in self.cells}
@@ -209,7 +256,8 @@ class Stored:
 
 # %% ../../nbs/D2_runner.ipynb #a679a0f1
 @patch
-def job(self: Stored,
+def job(
+    self: Stored,
     key: str,  # of a run; its record is dropped where its model is not here
     out: Path,  # folder of run folders
     measures: dict[str, Measure],  # by name
@@ -219,14 +267,23 @@ def job(self: Stored,
     "What is to do of a run, if anything"
     cell, record, asked = self.cells[key], self.records.get(key), self.study.measures
     due = [name for name in asked if not record or not fresh(record, name, asked[name], not again)]
-    if record and not due: return None
+    if record and not due:
+        return None
     if record and weights(out / self.study.name / f"{key}-{record['id']}") != record["weights"]:
         del self.records[key]
         record, due = None, asked
     id = record["id"] if record else identity(cell)
     places = out / self.study.name / f"{key}-{id}", self.results / self.study.name / f"{key}.json"
-    return Job(cell, id, *places, {name: (measures[name], asked[name]) for name in due}, self.study.points,
-               (TRAINING_VERSION, SCORING_VERSION), device, os.getpid())
+    return Job(
+        cell,
+        id,
+        *places,
+        {name: (measures[name], asked[name]) for name in due},
+        self.study.points,
+        (TRAINING_VERSION, SCORING_VERSION),
+        device,
+        os.getpid(),
+    )
 
 # %% ../../nbs/D2_runner.ipynb #fe3672c6
 @patch
@@ -235,17 +292,32 @@ def plan(self: Stored, out: Path, measures: dict[str, Measure], device: str, red
     if redo == "all":
         dropped = {*self.otherwise(), *self.outdated()}
         self.records = {key: record for key, record in self.records.items() if key not in dropped}
-    refuse(self.otherwise(), "were asked for otherwise",
-           'use redo="all" (--redo all) to do them again, or another name for study or results folder')
+    refuse(
+        self.otherwise(),
+        "were asked for otherwise",
+        'use redo="all" (--redo all) to do them again, or another name for study or results folder',
+    )
     jobs = [job for key in self.cells if (job := self.job(key, out, measures, device, bool(redo)))]
     doing = {(job.cell.key, name) for job in jobs for name in job.measures}
-    stale = {key for key, record in self.records.items() for _, name in doing if (key, name) not in doing
-             and name in record["measures"] and not fresh(record, name, self.study.measures[name])}
-    refuse(sorted(stale), "hold scores of another version, which may not stand beside new ones",
-           'use redo="scores" (--redo scores) to measure them again, or another results folder')
+    stale = {
+        key
+        for key, record in self.records.items()
+        for _, name in doing
+        if (key, name) not in doing
+        and name in record["measures"]
+        and not fresh(record, name, self.study.measures[name])
+    }
+    refuse(
+        sorted(stale),
+        "hold scores of another version, which may not stand beside new ones",
+        'use redo="scores" (--redo scores) to measure them again, or another results folder',
+    )
     if len(self.records) < len(self.cells):
-        refuse(self.outdated(), "are from another version of the training, and may not stand beside new ones",
-               'use redo="all" (--redo all) to do them again, or another results folder')
+        refuse(
+            self.outdated(),
+            "are from another version of the training, and may not stand beside new ones",
+            'use redo="all" (--redo all) to do them again, or another results folder',
+        )
     return jobs
 
 # %% ../../nbs/D2_runner.ipynb #9412a815
@@ -254,7 +326,8 @@ def on_this_machine(
     workers: int,  # 1: in this process; more: each job in a fresh process, so many at a time
 ) -> Iterator[tuple[Job, dict[str, str]]]:  # as they end, with what failed
     "Do jobs without Ray"
-    if workers == 1: return (yield from ((job, job()) for job in jobs))
+    if workers == 1:
+        return (yield from ((job, job()) for job in jobs))
     waiting, running = list(jobs), []
     child = "import pickle, sys; sys.exit(3 if pickle.load(sys.stdin.buffer)() else 0)"  # 3: failure noted
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
@@ -266,18 +339,21 @@ def on_this_machine(
                     file.seek(0)
                     process = subprocess.Popen([sys.executable, "-c", child], stdin=file, env=env)
                 running.append((waiting.pop(0), process))
-            time.sleep(.1)
+            time.sleep(0.1)
             for job, process in [pair for pair in running if pair[1].poll() is not None]:
                 running.remove((job, process))
                 yield job, outcome(job, process.returncode)
     finally:
-        for _, process in running: process.kill()
+        for _, process in running:
+            process.kill()
 
 # %% ../../nbs/D2_runner.ipynb #91e99a82
 def outcome(job: Job, returncode: int) -> dict[str, str]:
     "What failed in a process that has ended"
-    if returncode == 0: return {}
-    if returncode == 3: return json.loads(job.failure.read_text())["failed"]
+    if returncode == 0:
+        return {}
+    if returncode == 3:
+        return json.loads(job.failure.read_text())["failed"]
     told = "it died: killed, or out of memory" if returncode < 0 else f"it ended with code {returncode}"
     return job.note({"process": told})
 
@@ -286,8 +362,10 @@ def outcome(job: Job, returncode: int) -> dict[str, str]:
 def connected(workers: int, address: str | None) -> Iterator:
     "Ray, with a cluster; disconnected afterwards"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to Ray's makers
-    try: import ray
-    except ImportError as e: raise ValueError(f"backend='ray' needs Ray ({e}): pip install ray") from None
+    try:
+        import ray
+    except ImportError as e:
+        raise ValueError(f"backend='ray' needs Ray ({e}): pip install ray") from None
     package = {"py_modules": [str(Path(sae_lit.__file__).parent)]}
     options = {} if address else {"num_cpus": workers, "include_dashboard": False}
     options |= {"runtime_env": package, "log_to_driver": False, "logging_level": "error"}
@@ -296,7 +374,8 @@ def connected(workers: int, address: str | None) -> Iterator:
     except Exception as e:
         wanted = f"reach the Ray cluster at {address}" if address else "start Ray"
         raise ConnectionError(f"cannot {wanted}: {e}") from e
-    with context: yield ray
+    with context:
+        yield ray
 
 # %% ../../nbs/D2_runner.ipynb #96d5dd80
 def on_ray(
@@ -319,8 +398,12 @@ def on_ray(
             yield job, failed
 
 # %% ../../nbs/D2_runner.ipynb #bae8a821
-@checks.checked(workers=checks.whole(1), device=checks.one_of("auto", "cpu", "cuda"),
-                redo=checks.one_of("scores", "all"), measures=checks.instance(dict))
+@checks.checked(
+    workers=checks.whole(1),
+    device=checks.one_of("auto", "cpu", "cuda"),
+    redo=checks.one_of("scores", "all"),
+    measures=checks.instance(dict),
+)
 def run_study(
     study: Study | str | Path,  # or its file, or the name of one in `STUDIES`
     out: str | Path | None = None,  # for run folders, STUDY/MODEL-DATA-SEED-IDENTITY; None: its `keep`
@@ -334,13 +417,15 @@ def run_study(
 ) -> list[dict]:  # all records of the study
     "Do what is missing of a study. ValueError where results would mix, ChildProcessError if runs failed"
     study = find(study).check(measures)
-    if backend not in ("local", "ray"): raise ValueError(f"unknown backend {backend!r}; Known are local, ray")
+    if backend not in ("local", "ray"):
+        raise ValueError(f"unknown backend {backend!r}; Known are local, ray")
     if address is not None and backend != "ray":
         raise ValueError(f"address={address!r} is a Ray cluster's; it needs backend='ray' (--backend ray)")
     out = checks.path("keep", study.keep) if out is None else out
     out, results = out.absolute(), results.absolute()
     if jobs := Stored(study, results).plan(out, measures, device, redo):
-        for folder in (results, out): (folder / study.name).mkdir(parents=True, exist_ok=True)  # fails early
+        for folder in (results, out):
+            (folder / study.name).mkdir(parents=True, exist_ok=True)  # fails early
         ended = on_ray(jobs, workers, address, device) if backend == "ray" else on_this_machine(jobs, workers)
         work(study, jobs, ended, results)
     return list(Stored(study, results).records.values())
@@ -352,11 +437,15 @@ def work(study: Study, jobs: list[Job], ended: Iterator[tuple[Job, dict[str, str
     quiet = bool(os.getenv("IN_TEST"))
     with tqdm(ended, study.name, total, initial=total - len(jobs), smoothing=0, disable=quiet) as bar:
         for job, errors in bar:
-            if not errors: continue
+            if not errors:
+                continue
             last = {phase: error.strip().splitlines()[-1] for phase, error in errors.items()}
             failed[job.cell.key] = "; ".join(f"{phase}: {line}" for phase, line in last.items())
             bar.write(f"{job.cell.key} failed: {failed[job.cell.key]}", file=sys.stderr)
-    if not failed: return
+    if not failed:
+        return
     told = "; ".join(f"{key} ({why})" for key, why in failed.items())
-    raise ChildProcessError(f"{len(failed)} of {len(jobs)} runs failed: {told}. The others are stored. "
-                            f"Details are in {results / study.name / 'failed'}; the same call tries again")
+    raise ChildProcessError(
+        f"{len(failed)} of {len(jobs)} runs failed: {told}. The others are stored. "
+        f"Details are in {results / study.name / 'failed'}; the same call tries again"
+    )

@@ -25,7 +25,10 @@ from .fit import fit
 from .runs import versions, writing
 
 # %% ../../nbs/44_extrapolation.ipynb #dcc00742
-LEFT_OUT: dict[str, dict[str, list[int]]] = {"ball": {"shape": [2]}, "camera": {"orientation": [0, 1, 13, 14]}}  # of 3D-Shapes
+LEFT_OUT: dict[str, dict[str, list[int]]] = {
+    "ball": {"shape": [2]},
+    "camera": {"orientation": [0, 1, 13, 14]},
+}  # of 3D-Shapes
 ARMS = ("none", "encoder", "decoder", "both")
 
 # %% ../../nbs/44_extrapolation.ipynb #655c3582
@@ -34,11 +37,18 @@ def train_only(
     arm: str,  # one of `ARMS`
 ) -> None:
     "Let only the weights of this arm need gradients. Raises ValueError for an arm that does not exist."
-    halves = {"none": [], "encoder": [model.encoder, model.bottleneck], "decoder": [model.decoder], "both": [model]}
-    if arm not in halves: raise ValueError(f"no arm {arm!r}: expected some of {', '.join(ARMS)}")
-    model.zero_grad()                                   # a gradient left from before would still be followed
+    halves = {
+        "none": [],
+        "encoder": [model.encoder, model.bottleneck],
+        "decoder": [model.decoder],
+        "both": [model],
+    }
+    if arm not in halves:
+        raise ValueError(f"no arm {arm!r}: expected some of {', '.join(ARMS)}")
+    model.zero_grad()  # a gradient left from before would still be followed
     model.requires_grad_(False)
-    for half in halves[arm]: half.requires_grad_(True)
+    for half in halves[arm]:
+        half.requires_grad_(True)
 
 # %% ../../nbs/44_extrapolation.ipynb #39dae13b
 def held_out_error(
@@ -50,9 +60,12 @@ def held_out_error(
 ) -> float:  # MSE x 1000
     "Mean squared error of reconstructions, times 1000. Raises ValueError if the test part is empty."
     test = data.part("test")
-    if not len(test): raise ValueError(f"{data!r} has no picture in its test part; leave out more, or take a larger data set")
+    if not len(test):
+        raise ValueError(
+            f"{data!r} has no picture in its test part; leave out more, or take a larger data set"
+        )
     index = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n]
-    total = 0.
+    total = 0.0
     with evaluating(model):
         for part in index.split(batch_size):
             x = test.images(part).to(device_of(model))
@@ -63,6 +76,7 @@ def held_out_error(
 @dataclass
 class Extrapolation:
     "What `extrapolate` returns: errors (MSE x 1000) on test pictures, by arm"
+
     left_out: dict[str, list[int]]  # factor name: classes
     steps: tuple[int, int]  # without these classes, then with all
     pictures: int  # at most so many test pictures
@@ -72,13 +86,18 @@ class Extrapolation:
 
     def to_dict(self) -> dict:  # JSON-ready
         "All but the models, with the versions that ran."
-        return {k: v for k, v in vars(self).items() if k != "models"} | {"steps": list(self.steps), "versions": versions()}
+        return {k: v for k, v in vars(self).items() if k != "models"} | {
+            "steps": list(self.steps),
+            "versions": versions(),
+        }
 
 # %% ../../nbs/44_extrapolation.ipynb #a61dbd8b
 def extrapolate(
     model: Autoencoder,  # trained in place, without the classes left out
     data: ImageDataset,  # the whole data set, with factors
-    leave_out: dict[str, int | Sequence[int]],  # factor name: classes, as for `data.leave_out`; see `LEFT_OUT`
+    leave_out: dict[
+        str, int | Sequence[int]
+    ],  # factor name: classes, as for `data.leave_out`; see `LEFT_OUT`
     arms: Sequence[str] = ARMS,  # which of "none", "encoder", "decoder", "both"
     steps: tuple[int, int] = (80_000, 20_000),  # without these classes, then with all
     out: str | Path | None = None,  # a folder for the runs' folders; None writes nothing
@@ -90,40 +109,55 @@ def extrapolate(
 
     Structure by Architecture, section on extrapolation and figures 7 and 12. Raises ValueError for unknown factors, classes, arms
     or options, and for a folder with another experiment; FileExistsError for a folder with runs unless `resume`."""
-    if unknown := [a for a in arms if a not in ARMS]: raise ValueError(f"no arm {', '.join(map(repr, unknown))}: expected some of {', '.join(ARMS)}")
-    if min(steps) < 1: raise ValueError(f"steps={steps}: expected at least one step in each stage")
+    if unknown := [a for a in arms if a not in ARMS]:
+        raise ValueError(f"no arm {', '.join(map(repr, unknown))}: expected some of {', '.join(ARMS)}")
+    if min(steps) < 1:
+        raise ValueError(f"steps={steps}: expected at least one step in each stage")
     views, folder = data.leave_out(leave_out), Path(out) if out else None
     result = Extrapolation(views[1].conditions["only"][-1], tuple(steps), n)
-    if folder: result.open(folder, resume)
-    stage = lambda name: dict(out=folder and folder/name, resume=resume, **options)
+    if folder:
+        result.open(folder, resume)
+    stage = lambda name: dict(out=folder and folder / name, resume=resume, **options)
     fit(model, views[0], steps=steps[0], **stage("start"))
     for arm in arms:
         result.models[arm] = _arm(model, data, arm, steps[1], stage(arm))
         result.seen[arm], result.novel[arm] = (held_out_error(result.models[arm], view, n) for view in views)
-        if folder: result.save(folder)
+        if folder:
+            result.save(folder)
     return result
 
 # %% ../../nbs/44_extrapolation.ipynb #4d0b68c8
 def _arm(model: Autoencoder, data: ImageDataset, arm: str, steps: int, options: dict) -> Autoencoder:
     "A copy of `model`, trained on with the weights of this arm only."
     model = copy.deepcopy(model)
-    if arm == "none": return model
+    if arm == "none":
+        return model
     train_only(model, arm)
     fit(model, data, steps=steps, **options)
     return model.requires_grad_(True)
 
+
 @patch
 def save(self: Extrapolation, folder: Path) -> None:
     "Write `extrapolation.json`."
-    path = folder/"extrapolation.json"
-    with writing(path): atomically(path, lambda file: file.write_text(json.dumps(self.to_dict(), indent=1)))
+    path = folder / "extrapolation.json"
+    with writing(path):
+        atomically(path, lambda file: file.write_text(json.dumps(self.to_dict(), indent=1)))
+
 
 @patch
 def open(self: Extrapolation, folder: Path, resume: bool) -> None:
     "Begin `extrapolation.json`, or check that it is about the same experiment."
-    path = folder/"extrapolation.json"
-    if not path.exists(): return self.save(folder)
-    if not resume: raise FileExistsError(f"{folder} already holds this experiment; resume it, or choose another folder")
+    path = folder / "extrapolation.json"
+    if not path.exists():
+        return self.save(folder)
+    if not resume:
+        raise FileExistsError(f"{folder} already holds this experiment; resume it, or choose another folder")
     old, new = json.loads(path.read_text()), self.to_dict()
-    changed = [f"{k}: {old[k]} there, {new[k]} now" for k in ("left_out", "steps", "pictures") if old[k] != new[k]]
-    if changed: raise ValueError(f"{folder} holds another experiment ({'; '.join(changed)}); use the same, or another folder")
+    changed = [
+        f"{k}: {old[k]} there, {new[k]} now" for k in ("left_out", "steps", "pictures") if old[k] != new[k]
+    ]
+    if changed:
+        raise ValueError(
+            f"{folder} holds another experiment ({'; '.join(changed)}); use the same, or another folder"
+        )

@@ -38,6 +38,7 @@ from .runs import Run, Saver, load_checkpoint, state_tensors, versions, writing
 @dataclass(frozen=True)
 class Recipe:
     "What a training's result depends on, beside model and data"
+
     steps: int = 2000
     batch_size: int = 32  # over all processes together
     seed: int = 0  # of batches and noise
@@ -45,12 +46,14 @@ class Recipe:
     lr: float = 2e-3  # learning rate at its highest; beside Muon, Adam has a tenth of it
     schedule: str = "cosine"  # to zero at the end; "stable": to zero over the last fifth; or "constant"
     warmup: int = 100  # steps of linear growth at the start
-    betas: tuple[float, float] = (.9, .999)  # of Adam
-    weight_decay: float = 0.  # on the weights of layers, decoupled from the gradient
+    betas: tuple[float, float] = (0.9, 0.999)  # of Adam
+    weight_decay: float = 0.0  # on the weights of layers, decoupled from the gradient
     clip_value: float | None = None  # the most that an entry of a gradient may be, up or down
     precision: str = "no"  # float32; "tf32" and "bf16" are faster on a GPU
     compile: bool = False  # torch.compile; needs a C++ compiler on a CPU
-    graph: bool | None = None  # replay each update as one CUDA graph; None: on a GPU, where the model allows it
+    graph: bool | None = (
+        None  # replay each update as one CUDA graph; None: on a GPU, where the model allows it
+    )
     log_every: int = 50
     evaluate_every: int = 500  # on the validation part, with a grid of images; 0: never
     checkpoint_every: int = 500
@@ -61,14 +64,16 @@ def _betas(name: str, value: object) -> tuple[float, float]:
     found = tuple(each(real(0, 1, "[)"))(name, value))
     return found if len(found) == 2 else refuse(name, value, "two numbers, such as (0.9, 0.999)")
 
+
 SCHEDULES = ("cosine", "stable", "constant")
 LIMITS = {
     **dict.fromkeys(("steps", "batch_size", "log_every", "checkpoint_every"), whole(1)),
     **dict.fromkeys(("warmup", "evaluate_every"), whole(0)),
-    **{"seed": seed, "optimizer": one_of("adam", "muon"), "schedule": one_of(*SCHEDULES), "betas": _betas},
-    **{"lr": real(0, ends="(]"), "weight_decay": real(0), "clip_value": optional(real(0, ends="(]"))},
-    **{"precision": one_of("no", "tf32", "bf16"), "compile": flag, "graph": optional(flag)},
+    "seed": seed, "optimizer": one_of("adam", "muon"), "schedule": one_of(*SCHEDULES), "betas": _betas,
+    "lr": real(0, ends="(]"), "weight_decay": real(0), "clip_value": optional(real(0, ends="(]")),
+    "precision": one_of("no", "tf32", "bf16"), "compile": flag, "graph": optional(flag),
 }  # fmt: skip
+
 
 @patch
 def check(self: Recipe) -> Recipe:
@@ -81,11 +86,11 @@ def learning_rate(
     recipe: Recipe,
 ) -> float:
     "Warm-up, then constant, half a cosine to zero, or constant and over the last fifth to zero"
-    scale = min(1., (step + 1) / recipe.warmup) if recipe.warmup else 1.
+    scale = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
     if recipe.schedule == "cosine":
-        scale *= .5 + .5 * math.cos(math.pi * step / recipe.steps)
+        scale *= 0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)
     if recipe.schedule == "stable":
-        scale *= min(1., 5 * (1 - step / recipe.steps))
+        scale *= min(1.0, 5 * (1 - step / recipe.steps))
     return recipe.lr * scale
 
 # %% ../../nbs/41_fit.ipynb #5aa90625
@@ -96,7 +101,9 @@ def accelerator_for(
     "Devices, processes and precision, from accelerate; `ValueError` for a device that is not there"
     one_of("auto", "cpu", "cuda")("device", device)
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device='cuda' was asked for, but PyTorch sees no CUDA device here; use 'auto' or 'cpu'")
+        raise ValueError(
+            "device='cuda' was asked for, but PyTorch sees no CUDA device here; use 'auto' or 'cpu'"
+        )
     from accelerate import Accelerator  # four seconds: only when training
     from accelerate.state import AcceleratorState
 
@@ -111,7 +118,11 @@ def numerics(
     precision: str,  # as in `Recipe`
 ) -> Iterator[None]:
     "On a GPU: TF32 or not, and cuDNN's fastest algorithms for the shapes that come; afterwards as before"
-    places = (torch.backends.cuda.matmul, "allow_tf32"), (torch.backends.cudnn, "allow_tf32"), (torch.backends.cudnn, "benchmark")
+    places = (
+        (torch.backends.cuda.matmul, "allow_tf32"),
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cudnn, "benchmark"),
+    )
     before = [getattr(*place) for place in places]
     for place, value in zip(places, (precision != "no", precision != "no", True)):
         setattr(*place, value)
@@ -138,7 +149,8 @@ def place(
     device: torch.device,
 ) -> Tensor | nn.Module:
     "Move to the device; pictures and convolution weights in channels-last layout"
-    if isinstance(x, Tensor) and x.dim() != 4: return x.to(device)
+    if isinstance(x, Tensor) and x.dim() != 4:
+        return x.to(device)
     return x.to(device, memory_format=torch.channels_last)
 
 # %% ../../nbs/41_fit.ipynb #6ac368f9
@@ -149,7 +161,9 @@ def fit(
     out: str | Path | None = None,  # run folder; None writes nothing
     resume: bool = False,  # continue the run in that folder
     device: str = "auto",  # "auto", "cpu" or "cuda"
-    callbacks: Sequence[Callable[[Run, int], None]] = (),  # called after each step with the run and the steps done
+    callbacks: Sequence[
+        Callable[[Run, int], None]
+    ] = (),  # called after each step with the run and the steps done
     **options,  # entries of `Recipe`: steps, batch_size, seed, lr, ...
 ) -> Run:  # with `model`, `history`, `folder`
     """Train a model.
@@ -238,16 +252,17 @@ def load(self: Trainer, step: int) -> None:
             order = self.train.source_rows(self.stream.order(epoch))
             self.epoch, self.order = epoch, order.to(self.device) if self.train.resident else order
         start = position * self.recipe.batch_size
-        rows = self.order[start:start + self.recipe.batch_size][self.stream.rank::self.stream.world]
+        rows = self.order[start : start + self.recipe.batch_size][self.stream.rank :: self.stream.world]
     else:
         index = self.stream.batch(step)
-        first = index[:(len(index) + 1) // 2]
+        first = index[: (len(index) + 1) // 2]
         rows = self.train.source_rows(torch.cat([first, self.partners(first)]))
     new = rows if self.train.resident else self.train.read(rows)
     if self.batch is None:
         self.batch = new.to(self.device, copy=True)
     else:
         self.batch.copy_(new, non_blocking=True)
+
 
 @patch
 def images(self: Trainer) -> Tensor:
@@ -259,13 +274,15 @@ def images(self: Trainer) -> Tensor:
 def own_noise(
     seed: tuple[int, ...],  # any whole numbers
     device: torch.device,
-    state: torch.Generator | None = None,  # on a GPU: the state to draw from, which a graph remembers; None: a new one
+    state: torch.Generator
+    | None = None,  # on a GPU: the state to draw from, which a graph remembers; None: a new one
 ) -> Iterator[None]:
     "While this lasts, the default generators draw from this seed; afterwards they go on where they were"
     number = hash(tuple(map(int, seed))) % 2**63  # hash of integers: the same in every process
     with torch.random.fork_rng([]), _standing_in(device, state, number):
         torch.default_generator.manual_seed(number)
         yield
+
 
 @contextmanager
 def _standing_in(device: torch.device, state: torch.Generator | None, seed: int) -> Iterator[None]:
@@ -283,11 +300,14 @@ def _standing_in(device: torch.device, state: torch.Generator | None, seed: int)
         generator.graphsafe_set_state(before)
 
 # %% ../../nbs/41_fit.ipynb #28987b3b
-CRITIC = {"own_lr": 1e-4, "betas": (.5, .9)}  # Kim and Mnih 2018; constant
+CRITIC = {"own_lr": 1e-4, "betas": (0.5, 0.9)}  # Kim and Mnih 2018; constant
+
 
 def parameter_groups(
     model: Autoencoder,
-) -> dict[str, list[nn.Parameter]]:  # "layers": weights of layers; "others": biases, norms, constants, learned levels; "critic"
+) -> dict[
+    str, list[nn.Parameter]
+]:  # "layers": weights of layers; "others": biases, norms, constants, learned levels; "critic"
     "The trainable parameters by kind; `ValueError` where all are frozen"
     groups: dict[str, list[nn.Parameter]] = {"layers": [], "others": [], "critic": []}
     for name, parameter in model.named_parameters():
@@ -300,7 +320,9 @@ def parameter_groups(
         else:
             groups["others"].append(parameter)
     if not any(groups.values()):
-        raise ValueError("all weights of this model are frozen (requires_grad is False): there is nothing to train")
+        raise ValueError(
+            "all weights of this model are frozen (requires_grad is False): there is nothing to train"
+        )
     return groups
 
 # %% ../../nbs/41_fit.ipynb #2643d065
@@ -320,21 +342,28 @@ def optimizers_for(
         optimizers.append(Muon([{"params": layers}], rate, weight_decay=recipe.weight_decay))
     groups = [
         {"params": [] if muon or not recipe.weight_decay else layers, "weight_decay": recipe.weight_decay},
-        {"params": others if muon or recipe.weight_decay else _in_order(model, layers + others), "weight_decay": 0.},
-        {"params": critic, "weight_decay": 0., **CRITIC},
+        {
+            "params": others if muon or recipe.weight_decay else _in_order(model, layers + others),
+            "weight_decay": 0.0,
+        },
+        {"params": critic, "weight_decay": 0.0, **CRITIC},
     ]
-    groups = [{"share": ADAM_SHARE if muon else 1., **g, "lr": _own(rate)} for g in groups if g["params"]]
+    groups = [{"share": ADAM_SHARE if muon else 1.0, **g, "lr": _own(rate)} for g in groups if g["params"]]
     if groups:
         betas = tuple(recipe.betas)
-        optimizers.append(torch.optim.AdamW(groups, rate, betas, weight_decay=0., fused=True, capturable=on_gpu))
+        optimizers.append(
+            torch.optim.AdamW(groups, rate, betas, weight_decay=0.0, fused=True, capturable=on_gpu)
+        )
     return optimizers
 
 # %% ../../nbs/41_fit.ipynb #19fe081c
-ADAM_SHARE = .1  # of Muon's learning rate, for what Muon leaves to Adam
+ADAM_SHARE = 0.1  # of Muon's learning rate, for what Muon leaves to Adam
+
 
 def _own(rate: float | Tensor) -> float | Tensor:
     "A copy, as each group's rate changes by itself"
     return rate.clone() if isinstance(rate, Tensor) else rate
+
 
 def _in_order(model: Autoencoder, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
     "In the order of the model"
@@ -348,7 +377,7 @@ def set_rates(self: Trainer, step: int) -> None:
     peak = learning_rate(step, self.recipe)
     for optimizer in self.optimizers:
         for group in optimizer.param_groups:
-            rate = group.get("own_lr") or peak * group.get("share", 1.)
+            rate = group.get("own_lr") or peak * group.get("share", 1.0)
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:
@@ -381,6 +410,7 @@ class Replayed:
 # %% ../../nbs/41_fit.ipynb #24aed101
 SHIPPED = frozenset(TERMS)  # terms that are known to work in a graph; a term of a user's may ask the CPU
 
+
 @patch
 def _on_device(self: Trainer, graph: bool | None) -> None:
     "Choose how an update is done: step by step, or as a graph"
@@ -400,6 +430,7 @@ def own_queue(self: Trainer) -> "contextmanager":
     "Within it, work for a GPU goes into this trainer's queue"
     return torch.cuda.stream(self.queue) if self.queue else nullcontext()
 
+
 @patch
 def settle(self: Trainer) -> None:
     "Let whatever comes next on the device wait for this trainer's work"
@@ -407,12 +438,14 @@ def settle(self: Trainer) -> None:
         torch.cuda.current_stream(self.device).wait_stream(self.queue)
         self.queue.wait_stream(torch.cuda.current_stream(self.device))
 
+
 def device_name(device: torch.device) -> str:
     "What to call the device in records"
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 # %% ../../nbs/41_fit.ipynb #5d270aa3
-RATES = {"adam": 2e-3, "muon": .02}  # where another optimiser than the preset's is asked for, and no rate
+RATES = {"adam": 2e-3, "muon": 0.02}  # where another optimiser than the preset's is asked for, and no rate
+
 
 def recipe_for(model: Autoencoder, options: dict) -> Recipe:
     "The model's own recipe with these options on top; `ValueError` for unknown ones"
@@ -507,10 +540,17 @@ def progress(self: Trainer, first: int) -> tqdm:
     self.began = first, time.monotonic()
     steps, quiet = self.recipe.steps, not self.main or bool(os.getenv("IN_TEST"))
     self.bar = tqdm(
-        range(first, steps), initial=first, total=steps, unit="step", dynamic_ncols=True, mininterval=.5, leave=False,
+        range(first, steps),
+        initial=first,
+        total=steps,
+        unit="step",
+        dynamic_ncols=True,
+        mininterval=0.5,
+        leave=False,
         disable=quiet,
     )
     return self.bar
+
 
 @patch
 def speed(self: Trainer, step: int) -> float:
@@ -546,22 +586,28 @@ def save_grid(
     "Write rows of pictures below one another as a PNG, enlarged to about 48 pixels a picture"
     from torchvision.utils import make_grid
     from torchvision.transforms.functional import to_pil_image
+
     grid = make_grid(torch.cat([r.detach().cpu().float() for r in rows]), nrow=len(rows[0]), padding=1)
     scale = max(1, 48 // rows[0].shape[-1])
     picture = to_pil_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2))
-    with writing(path): atomically(path, lambda temporary: picture.save(temporary, format="png"))
+    with writing(path):
+        atomically(path, lambda temporary: picture.save(temporary, format="png"))
+
 
 @patch
 def log(self: Trainer, entry: dict) -> None:
     "One line of the history, and the same for TensorBoard"
     self.run.record(entry)
-    if self.run.folder is None: return
+    if self.run.folder is None:
+        return
     with writing(self.run.folder / "tensorboard"):
         if not hasattr(self, "board"):
             from torch.utils.tensorboard import SummaryWriter
+
             self.board = SummaryWriter(self.run.folder / "tensorboard", purge_step=entry["step"])
         for name, value in entry.items():
-            if name != "step": self.board.add_scalar(name, value, entry["step"])
+            if name != "step":
+                self.board.add_scalar(name, value, entry["step"])
 
 # %% ../../nbs/41_fit.ipynb #1d9ac383
 @patch
@@ -593,17 +639,28 @@ def fit_many(
 ) -> list[Run]:
     "Train models side by side on one device: the same runs as one after another. Errors as `fit`, and `ValueError` where the numbers of models, seeds and folders differ"
     if len({id(model) for model in models}) < len(models) or not models:
-        refuse("models", [m.spec.get("name") for m in models], "at least one, each given once", "build one for each seed")
+        refuse(
+            "models",
+            [m.spec.get("name") for m in models],
+            "at least one, each given once",
+            "build one for each seed",
+        )
     if len(seeds) != len(models) or out is not None and len(out) != len(models):
-        found = f"{len(models)} models, {len(seeds)} seeds and {'no' if out is None else len(out)} folders (out)"
+        found = (
+            f"{len(models)} models, {len(seeds)} seeds and {'no' if out is None else len(out)} folders (out)"
+        )
         raise ValueError(f"{found}; give one for each model")
     recipes = [recipe_for(model, {**options, "seed": seed}) for model, seed in zip(models, seeds)]
     precisions = {recipe.precision for recipe in recipes}
     if len(precisions) != 1:
-        raise ValueError(f"models of different precision: {', '.join(sorted(precisions))}; name one with precision=")
+        raise ValueError(
+            f"models of different precision: {', '.join(sorted(precisions))}; name one with precision="
+        )
     accelerator = accelerator_for(device, *precisions)
     folders = out or [None] * len(models)
-    trainers = [Trainer(m, data, folder, recipe, accelerator) for m, folder, recipe in zip(models, folders, recipes)]
+    trainers = [
+        Trainer(m, data, folder, recipe, accelerator) for m, folder, recipe in zip(models, folders, recipes)
+    ]
     with ExitStack() as stack:
         firsts = [stack.enter_context(trainer.opened(resume)) for trainer in trainers]
         stack.enter_context(numerics(*precisions))

@@ -24,7 +24,8 @@ BLOCK = 64  # rows that the optimiser takes together
 def orthogonalize(
     matrices: Tensor,  # `[..., m, n]`
     rounds: int = ROUNDS,  # of Newton and Schulz's iteration
-    block: int | None = None,  # rows of the shorter side that are taken together, where they divide it; None: all
+    block: int
+    | None = None,  # rows of the shorter side that are taken together, where they divide it; None: all
 ) -> Tensor:  # same shape; singular values near 1, for blocks of full rank between about .7 and 1.2
     "Approximate polar factors (Muon, Jordan et al. 2024), by way of the Gram matrix of the shorter side"
     if matrices.dim() < 2 or not matrices.is_floating_point():
@@ -60,6 +61,7 @@ def as_matrices(
 # %% ../../nbs/40_muon.ipynb #60a51003
 _LIMITS = {"lr": real(0), "momentum": real(0, 1, "[)"), "weight_decay": real(0), "block": optional(whole(1))}
 
+
 class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates and decoupled weight decay (Jordan et al. 2024).
 
@@ -68,24 +70,30 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict],  # weights of layers, see `as_matrices`
-        lr: float | Tensor = .02,  # at least 0
-        momentum: float = .95,  # of the running mean, with Nesterov's look ahead
-        weight_decay: float = 0.,  # shrinks weights by lr * weight_decay per step
+        lr: float | Tensor = 0.02,  # at least 0
+        momentum: float = 0.95,  # of the running mean, with Nesterov's look ahead
+        weight_decay: float = 0.0,  # shrinks weights by lr * weight_decay per step
         block: int | None = BLOCK,  # see `orthogonalize`
     ):
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "block": block})
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "block": block}
+        )
         for group in self.param_groups:
             for name, check in _LIMITS.items():
                 check(name, group[name])  # a learning rate that is a tensor stays one
         flat = [p for group in self.param_groups for p in group["params"] if p.dim() < 2]
         if flat:
-            raise ValueError(f"params hold {len(flat)} tensors of fewer than two dimensions; give those to AdamW")
+            raise ValueError(
+                f"params hold {len(flat)} tensors of fewer than two dimensions; give those to AdamW"
+            )
 
     @torch.no_grad()
     def step(self, closure: Callable | None = None) -> None:
         "One update of all weights that have a gradient"
         if closure is not None:
-            raise ValueError("closure was given: this optimiser needs one gradient per step, from loss.backward()")
+            raise ValueError(
+                "closure was given: this optimiser needs one gradient per step, from loss.backward()"
+            )
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
             for same in _by_shape(weights):
@@ -94,7 +102,12 @@ class Muon(torch.optim.Optimizer):
 # %% ../../nbs/40_muon.ipynb #8076e723
 @patch
 def _update(
-    self: Muon, weights: list[Tensor], lr: float | Tensor, momentum: float, weight_decay: float, block: int | None
+    self: Muon,
+    weights: list[Tensor],
+    lr: float | Tensor,
+    momentum: float,
+    weight_decay: float,
+    block: int | None,
 ) -> None:
     "Update weights whose matrices have one shape"
     ahead = []
@@ -106,7 +119,7 @@ def _update(
         mean.lerp_(weight.grad, 1 - momentum)
         ahead.append(as_matrices(weight.grad.lerp(mean, momentum)))
     updates = orthogonalize(torch.cat(ahead), block=block)
-    stretch = max(1, updates.shape[-2] / updates.shape[-1]) ** .5
+    stretch = max(1, updates.shape[-2] / updates.shape[-1]) ** 0.5
     for weight, update in zip(weights, updates.split([len(a) for a in ahead])):
         update = update.mT if weight.dim() == 3 else update.view(weight.shape)
         weight.mul_(1 - lr * weight_decay).sub_(lr * stretch * update)

@@ -34,7 +34,9 @@ def state_tensors(
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> dict[str, torch.Tensor]:
     "Copies, on their device: weights as `model.NAME`, moments as `optimizer.WHICH.PARAMETER.NAME`"
-    found = {f"model.{k}": v for k, v in model.state_dict().items() if k != "bank"}  # the bank is made anew at the end
+    found = {
+        f"model.{k}": v for k, v in model.state_dict().items() if k != "bank"
+    }  # the bank is made anew at the end
     for which, optimizer in enumerate(optimizers):
         for i, state in optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{which}.{i}.{k}": v for k, v in state.items() if torch.is_tensor(v)}
@@ -90,11 +92,14 @@ def save_checkpoint(
     except (OSError, SafetensorError) as e:
         last = max(path.parent.glob("step-*"), default=None)
         remedy = "Free space or choose another folder, then resume"
-        raise OSError(f"cannot write the checkpoint {path}: {e}. {remedy}; last good checkpoint: {last}") from e
+        raise OSError(
+            f"cannot write the checkpoint {path}: {e}. {remedy}; last good checkpoint: {last}"
+        ) from e
     older = sorted(path.parent.glob("step-*"))[:-2]
     for old in [*older, *path.parent.glob(".step-*")]:  # a killed process may leave a temporary file
         old.unlink()
     return path
+
 
 def _sealed(note: dict[str, str]) -> str:
     "A checksum of the header's step and run"
@@ -118,11 +123,15 @@ def load_checkpoint(
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             continue
         if note["run"] != run:
-            raise ValueError(f"{path} belongs to another run than {folder / 'config.json'}; delete it, or use another folder")
+            raise ValueError(
+                f"{path} belongs to another run than {folder / 'config.json'}; delete it, or use another folder"
+            )
         found = {k: list(v.shape) for k, v in tensors.items() if k.startswith("model.")}
         if found != wanted:
             changed = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
-            raise ValueError(f"{path} holds other weights than this model's ({', '.join(changed[:3])}); use another folder")
+            raise ValueError(
+                f"{path} holds other weights than this model's ({', '.join(changed[:3])}); use another folder"
+            )
         restore(model, optimizers, tensors)
         return int(note["step"])
     if paths:
@@ -180,13 +189,16 @@ def writing(
     path: Path,  # what is being written
 ) -> Iterator[None]:
     "Turn a failure to write into an `OSError` that names the file and the remedy"
-    try: yield
-    except (OSError, SafetensorError) as e: raise OSError(f"cannot write {path}: {e}. Free space or choose another folder, then resume") from e
+    try:
+        yield
+    except (OSError, SafetensorError) as e:
+        raise OSError(f"cannot write {path}: {e}. Free space or choose another folder, then resume") from e
 
 # %% ../../nbs/D0_runs.ipynb #78619d74
 @dataclass
 class Run:
     "A training run: the model, its history, and where its files are"
+
     model: Autoencoder
     folder: Path | None = None  # None: nothing is written
     history: list[dict] = field(default_factory=list)  # one entry for each logged step
@@ -198,6 +210,7 @@ class Run:
         text = json.dumps(_fixed(self.config), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+
 def _fixed(config: dict) -> dict:
     "The part of a configuration that a run cannot change: without versions, and steps where the schedule ignores them"
     fixed = {k: v for k, v in json.loads(json.dumps(config)).items() if k != "versions"}
@@ -208,7 +221,13 @@ def _fixed(config: dict) -> dict:
 # %% ../../nbs/D0_runs.ipynb #525a4e12
 def versions() -> dict[str, str]:
     "What ran: stored with every result"
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy"), "sae_lit": __version__}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": version("numpy"),
+        "sae_lit": __version__,
+    }
+
 
 @patch
 def record(self: Run, entry: dict) -> None:
@@ -216,11 +235,13 @@ def record(self: Run, entry: dict) -> None:
     self.history.append(entry)
     if self.folder:
         path = self.folder / "metrics.jsonl"
-        with writing(path), open(path, "a") as file: file.write(json.dumps(entry) + "\n")
+        with writing(path), open(path, "a") as file:
+            file.write(json.dumps(entry) + "\n")
 
 # %% ../../nbs/D0_runs.ipynb #7300a3a6
 @patch
-def open(self: Run,
+def open(
+    self: Run,
     resume: bool = False,  # continue what the folder holds
 ) -> None:
     """Create the folder and `config.json`.
@@ -237,7 +258,9 @@ def open(self: Run,
         if old == json.loads(json.dumps(self.config)):
             return
     elif found := [name for name in WRITTEN if (self.folder / name).exists()]:
-        raise FileExistsError(f"{self.folder} holds {found[0]} of something else, without config.json; choose another folder")
+        raise FileExistsError(
+            f"{self.folder} holds {found[0]} of something else, without config.json; choose another folder"
+        )
     try:
         self.folder.mkdir(parents=True, exist_ok=True)
         atomically(path, lambda temporary: temporary.write_text(json.dumps(self.config, indent=1)))
@@ -245,17 +268,28 @@ def open(self: Run,
         raise OSError(f"cannot write to the run folder {self.folder}: {e}; choose another one") from e
 
 # %% ../../nbs/D0_runs.ipynb #7c1e90ab
-WRITTEN = ("metrics.jsonl", "checkpoints", "model", "figures", "tensorboard", "scores.json")  # what runs write
+WRITTEN = (
+    "metrics.jsonl",
+    "checkpoints",
+    "model",
+    "figures",
+    "tensorboard",
+    "scores.json",
+)  # what runs write
+
 
 def _read_config(path: Path) -> dict:
     "A run's configuration; `ValueError` where the file is damaged"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e:
-        raise ValueError(f"{path} is damaged ({e}); delete the folder and train again, or choose another folder") from None
+        raise ValueError(
+            f"{path} is damaged ({e}); delete the folder and train again, or choose another folder"
+        ) from None
     if not isinstance(config, dict) or not isinstance(config.get("recipe"), dict):
         raise ValueError(f"{path} is not a run's: it has no recipe; choose another folder")
     return config
+
 
 @patch
 def not_beyond(self: Run) -> None:
@@ -264,7 +298,9 @@ def not_beyond(self: Run) -> None:
     names = [p.stem.removeprefix("step-") for p in self.folder.glob("checkpoints/step-*.safetensors")]
     done = max((int(name) for name in names if name.isdigit()), default=0)
     if steps is not None and steps < done:
-        raise ValueError(f"steps={steps}: {self.folder} has done {done} already; give at least as many, or another folder")
+        raise ValueError(
+            f"steps={steps}: {self.folder} has done {done} already; give at least as many, or another folder"
+        )
 
 # %% ../../nbs/D0_runs.ipynb #0a6ad15f
 @patch
@@ -276,7 +312,9 @@ def locked(self: Run) -> Iterator[None]:
         lock = FileLock(self.folder / "training.lock", timeout=0)
         lock.acquire()
     except Timeout:
-        raise FileExistsError(f"another process is training in {self.folder}; wait for it, or choose another folder") from None
+        raise FileExistsError(
+            f"another process is training in {self.folder}; wait for it, or choose another folder"
+        ) from None
     except OSError as e:
         raise OSError(f"cannot write to the run folder {self.folder}: {e}; choose another one") from e
     try:
@@ -298,6 +336,7 @@ def _same(old: dict, new: dict, folder: Path) -> None:
             f"{folder} holds a run with another configuration ({'; '.join(changed)}); use the same, or another folder"
         )
 
+
 def _flat(config: dict) -> dict[str, object]:
     "Entries and those of dictionaries among them, as `entry.name`"
     found = {}
@@ -310,15 +349,23 @@ def _flat(config: dict) -> dict[str, object]:
 
 # %% ../../nbs/D0_runs.ipynb #91f508f8
 @patch
-def rewind(self: Run,
+def rewind(
+    self: Run,
     step: int,  # steps that the restored checkpoint has done
 ) -> None:
     "Read back the history up to `step` and drop what was logged after it; `ValueError` where the log is damaged"
     path = self.folder / "metrics.jsonl"
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        entries = [json.loads(line) for line in lines if line.endswith("}")]  # a killed process may leave half a line
+        entries = [
+            json.loads(line) for line in lines if line.endswith("}")
+        ]  # a killed process may leave half a line
         self.history = [e for e in entries if e["step"] <= step]
     except (ValueError, KeyError, TypeError) as e:
-        raise ValueError(f"{path} is damaged ({type(e).__name__}: {e}); delete the line or the file, then resume") from None
-    with writing(path): atomically(path, lambda temporary: temporary.write_text("".join(json.dumps(e) + "\n" for e in self.history)))
+        raise ValueError(
+            f"{path} is damaged ({type(e).__name__}: {e}); delete the line or the file, then resume"
+        ) from None
+    with writing(path):
+        atomically(
+            path, lambda temporary: temporary.write_text("".join(json.dumps(e) + "\n" for e in self.history))
+        )
