@@ -112,6 +112,43 @@ def test_rooms_import_only_from_rooms_before_them():
                 )
 
 
+def order(notebook: str) -> tuple[bool, int]:
+    "Where a notebook stands: the appendix's letters before all numbers, since any lesson may use it."
+    return notebook[0].isdigit(), int(re.match(r"\d*", notebook)[0] or 0)
+
+
+def test_lessons_import_only_from_lessons_before_them():
+    """Exported code of a numbered notebook imports only from notebooks with smaller numbers, or from the appendix.
+
+    The command line and the benchmarks (D) stand above everything; no lesson may need them, nor the page.
+    """
+    homes = {}
+    for path in notebooks():
+        for module in re.findall(r"#\|\s*default_exp\s+([\w.]+)", path.read_text(encoding="utf-8")):
+            homes[f"sae_lit.{module}"] = path.stem
+    wrong = []
+    for module, home in homes.items():
+        if not home[0].isdigit():
+            continue
+        name = f"{module.removeprefix('sae_lit.').replace('.', '/')}.py"
+        for node in ast.walk(ast.parse((PACKAGE / name).read_text(encoding="utf-8"))):
+            named = [a.name for a in node.names] if isinstance(node, ast.ImportFrom) else []
+            for other in imported(name, node):
+                targets = {homes.get(other)} | {homes.get(f"{other}.{n}") for n in named}
+                wrong += [f"{home} imports from {t}" for t in targets if t and order(t) > order(home)]
+                wrong += [f"{home} imports from {t}" for t in targets if t and t in ("D3_bench", "D4_cli")]
+    assert not wrong, sorted(set(wrong))
+
+
+def test_code_is_laid_out_by_ruff():
+    "Notebooks, tests and tools: `make format` mends most of what this finds."
+    program = Path(sys.executable).with_name("ruff")
+    by_hand = sorted(map(str, PACKAGE.rglob("__init__.py")))
+    for command in (["check", "--output-format=concise"], ["format", "--check"]):
+        ran = subprocess.run([program, *command, ".", *by_hand], cwd=ROOT, capture_output=True, text=True)
+        assert ran.returncode == 0, f"run `make format`; ruff {command[0]} says\n{ran.stdout[-3000:]}{ran.stderr}"
+
+
 def test_readme_is_in_step():
     assert (ROOT / "README.md").read_text(encoding="utf-8") == readme(), (
         "README.md is not what nbs/index.ipynb makes: run `make readme`"
