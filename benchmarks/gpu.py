@@ -1,15 +1,16 @@
-"""Turn a quarter of an hour on a GPU into knowledge: correctness, speed, and the papers' networks trained and scored.
+"""Turn a quarter of an hour on a GPU into knowledge: correctness, speed, and the papers' networks trained and
+scored.
 
-    python benchmarks/gpu.py --minutes 8 --out DIR                 all phases, in order, as far as the time goes
-    python benchmarks/gpu.py --minutes 5 --out DIR --phases c      go on with what DIR holds
-    python benchmarks/gpu.py --out DIR --dry                       the same on a CPU, with tiny networks, in two minutes
+    python benchmarks/gpu.py --minutes 8 --out DIR         all phases, in order, as far as the time goes
+    python benchmarks/gpu.py --minutes 5 --out DIR --phases c    go on with what DIR holds
+    python benchmarks/gpu.py --out DIR --dry       the same on a CPU, with tiny networks, in two minutes
 
 Each phase writes its results to DIR as it goes, so that being cut off loses little:
 
-a  gpu-correctness.json  losses of every family of models on CPU and GPU; graphs against single steps; resuming; GPU tests
-b  gpu-speed.json        a step of the papers' networks: eager, TF32, bf16, compiled, as a graph; and many small models at once
-c  *-paper-*.json        SAE-12 and its rivals, the paper's networks, rooms of 64 pixels, scored at 1, 2, 4, ... thousand steps
-d  *.json                the packaged models, and the trials from which the desk recipe was chosen, side by side (jobs.py)
+a  gpu-correctness.json  losses of every family on CPU and GPU; graphs against single steps; resuming; tests
+b  gpu-speed.json        a step of the papers' networks: eager, TF32, bf16, compiled, graph; many small models
+c  *-paper-*.json        the paper's networks on rooms of 64 pixels, scored at 1, 2, 4, ... thousand steps
+d  *.json                the packaged models, and the trials behind the desk recipe, side by side (jobs.py)
 
 A machine that has PyTorch needs the wheels of benchmarks/wheels.txt besides, and no package registry.
 """
@@ -153,11 +154,10 @@ def correctness(bench: Bench) -> None:
         found = {}
         for name in ("sae-12", "btcvae", "tripod"):
             options = {"preset": "desk" if bench.dry else "paper", "batch_size": 8}
-            pair = [losses(bench, name, large, 5, shared_noise=True, device=d, **options) for d in ("cpu", bench.device)] if bench.dry else [
-                losses(bench, name, large, 5, shared_noise=True, device="cpu", **options),
-                losses(bench, name, large, 5, shared_noise=True, graph=False, **options),
-            ]  # fmt: skip
-            found[name] = apart(pair[1], pair[0])
+            here = losses(bench, name, large, 5, shared_noise=True, device="cpu", **options)
+            how = {} if bench.dry else {"graph": False}
+            there = losses(bench, name, large, 5, shared_noise=True, device=bench.device, **how, **options)
+            found[name] = apart(there, here)
         bench.write("correctness", **{"paper networks": found})
     with bench.attempt("correctness", "metrics"):
         generator = torch.Generator().manual_seed(0)

@@ -1,10 +1,11 @@
 """Many trainings on one device, a few at a time, in turns: for a GPU that one small model would leave idle.
 
-    python -m benchmarks.jobs screen --out nbs/results/desk-screen          the trials behind the desk recipe
-    python -m benchmarks.jobs packaged --out runs/packaged --device cuda    the models that come with the package
+    python -m benchmarks.jobs screen --out nbs/results/desk-screen    the trials behind the desk recipe
+    python -m benchmarks.jobs packaged --out runs/packaged            the models that come with the package
 
-Each run is the one that `sl.fit` would make. Scores of codes are computed beside the training, by processes of their own.
-Killed, it goes on where it was: finished runs are not made again, and those that keep their model resume.
+Each run is the one that `sl.fit` would make. Scores of codes are computed beside the training, by
+processes of their own. Killed, it goes on where it was: finished runs are not made again, and those that
+keep their model resume.
 """
 
 import argparse
@@ -119,7 +120,9 @@ class Running:
                 self.score()
 
     def clock(self) -> float:
-        "Seconds: of this process on a CPU, which other programs do not change; on a GPU as they pass, other jobs' included"
+        """Seconds: of this process on a CPU, which other programs do not change; on a GPU as they pass, other
+        jobs' included
+        """
         return time.process_time() if self.trainer.device.type == "cpu" else time.monotonic()
 
     def score(self) -> None:

@@ -32,7 +32,9 @@ SCREEN_STEPS, SCREEN_SEEDS = 2000, (100, 101)  # not those of any evaluated run
 
 
 def screen() -> list[Job]:
-    "Which optimiser, learning rate, warm-up and schedule suit each family; to be judged by the validation loss"
+    """Which optimiser, learning rate, warm-up and schedule suit each family; to be judged by the validation
+    loss
+    """
     return [
         Job(family, seed=seed, options={"steps": SCREEN_STEPS, **trial}, label=f"{family}-{name}-{seed}")
         for seed in SCREEN_SEEDS
@@ -48,12 +50,15 @@ def paper(model: str, precision: str, steps: int = 100_000) -> Job:
     return Job(model, resolution=64, preset="paper", options=options, marks=marks, codes=10_000, keep=True)
 
 
-def packaged(steps: int = 30_000) -> list[Job]:
+def packaged(steps: int = 8000) -> list[Job]:
     "The models that come with the package"
-    kinds = (("sae-12", "shapes3d-twin"), ("ae", "shapes3d-twin"), ("btcvae", "shapes3d-twin"), ("tripod", "shapes3d-twin"), ("sae-12", "dsprites-twin"))  # fmt: skip
-    options = {"steps": steps, "lr": 0.01, "checkpoint_every": 5000}
-    marks = (2000, 5000, 10_000, 20_000)
-    return [Job(m, d, 64, options=options, marks=marks, codes=10_000, keep=True) for m, d in kinds]
+    rooms = [(model, "shapes3d-twin") for model in ("sae-12", "ae", "btcvae", "tripod")]
+    options = {"steps": steps, "lr": 0.01, "checkpoint_every": 1000}
+    marks = (1000, 2000, 4000)
+    return [
+        Job(m, d, 64, options=options, marks=marks, codes=10_000, keep=True)
+        for m, d in [*rooms, ("sae-12", "dsprites-twin")]
+    ]
 
 
 def curves(steps: int = 6000) -> list[Job]:

@@ -30,7 +30,9 @@ def command(*args: str | Path, cwd: Path, **env: str) -> str:
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory) -> Path:
-    "A folder with the source archive, and the wheel built from it. Built in a copy: the tree gets no build/ and no egg-info."
+    """A folder with the source archive, and the wheel built from it. Built in a copy: the tree gets no build/
+    and no egg-info.
+    """
     tree, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for name in SHIPPED:
         shutil.copy(ROOT / name, tree)
@@ -45,7 +47,8 @@ def installed(archives: Path, tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("installed")
     venv.create(home, symlinks=True)
     purelib = sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)})
-    # A line in a .pth file adds the folder, but does not read the .pth files in it, the checkout's editable install among them.
+    # A line in a .pth file adds the folder, but does not read the .pth files in it, the checkout's editable
+    # install among them.
     Path(purelib, "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (wheel,) = archives.glob("*.whl")
     command(

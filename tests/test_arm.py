@@ -1,4 +1,6 @@
-"The arm goes wherever the rooms go: demo, training, scores, sliders, studies, perturbation, and a file that the reader takes for a published one."
+"""The arm goes wherever the rooms go: demo, training, scores, sliders, studies, perturbation, and a file that
+the reader takes for a published one.
+"""
 
 import copy
 import json
@@ -36,7 +38,10 @@ def runs(arm: MPI3DTwin, tmp_path_factory) -> list[Path]:
     "Two runs of a few steps that differ in their seed."
     folder = tmp_path_factory.mktemp("runs")
     for seed in (0, 1):
-        words = f"train --preset dense --data mpi3d-twin --resolution 16 --latent-dim 7 --model bvae --steps 8 --batch-size 8 --seed {seed}"
+        words = (
+            "train --preset dense --data mpi3d-twin --resolution 16 --latent-dim 7 "
+            f"--model bvae --steps 8 --batch-size 8 --seed {seed}"
+        )
         assert main([*words.split(), "--out", str(folder / f"clean{seed}")]) == 0
     return [folder / "clean0", folder / "clean1"]
 
@@ -68,7 +73,9 @@ def test_hybrid_samples_of_a_structural_model(arm: MPI3DTwin, tmp_path: Path):
 
 
 def test_demo(tmp_path: Path, monkeypatch, capsys):
-    "It trains on the arm, and its page says whose images they are; scored on few images, as thousands take minutes."
+    """It trains on the arm, and its page says whose images they are; scored on few images, as thousands take
+    minutes.
+    """
     monkeypatch.chdir(tmp_path)
     shown = []
     monkeypatch.setattr(Demo, "show", lambda demo, *rest: shown.append(rest[:2]))
@@ -96,7 +103,9 @@ def test_study(tmp_path: Path):
 
 
 def test_perturbation(runs: list[Path], arm: MPI3DTwin, tmp_path: Path):
-    "s comes from a clean run, for all positions of the arm with one object; the pattern is kept in a file and found again."
+    """s comes from a clean run, for all positions of the arm with one object; the pattern is kept in a file
+    and found again.
+    """
     poses = arm.only(POSES)
     assert len(poses) == 3 * 40 * 40
     found = choose(runs, poses, n=500)
@@ -112,12 +121,17 @@ def test_perturbation(runs: list[Path], arm: MPI3DTwin, tmp_path: Path):
 
 
 def test_rendering_never_waits_for_the_device(arm: MPI3DTwin):
-    """With tensors on a pretended GPU, which have shapes but no values, whatever asks for a value fails: so rendering asks for none.
+    """With tensors on a pretended GPU, which have shapes but no values, whatever asks for a value fails: so
+    rendering asks for none.
 
-    That is what a captured training step needs."""
+    That is what a captured training step needs.
+    """
     pretended, factors = copy.copy(arm), ARM.sample(4)
     with FakeTensorMode():
-        like = lambda t: torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="cuda")
+
+        def like(t: torch.Tensor) -> torch.Tensor:
+            return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="cuda")
+
         for name, value in vars(arm).items():
             if torch.is_tensor(value):
                 setattr(pretended, name, like(value))

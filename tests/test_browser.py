@@ -1,4 +1,6 @@
-"The explorer in a real browser: a person's mouse drags a slider, in JupyterLab and on the web page, and the picture on the screen follows."
+"""The explorer in a real browser: a person's mouse drags a slider, in JupyterLab and on the web page, and the
+picture on the screen follows.
+"""
 
 import os
 import re
@@ -34,7 +36,10 @@ pytestmark = pytest.mark.skipif(
     reason="no browser: install Chromium (`make browser` on Debian), or set CHROMIUM to where one is",
 )
 # Without a sandbox, for CI runs as root; and silent, for it has nobody to talk to but this machine.
-SILENT = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split()
+SILENT = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
 PATIENCE = 300  # seconds; a busy machine takes its time
 
 
@@ -66,13 +71,18 @@ def window(browser, address: str) -> Iterator["playwright.Page"]:
 
 @contextmanager
 def serving(words: list, port: int, home: Path) -> Iterator[subprocess.Popen]:
-    "A server that answers on the port, with a home of its own so that nobody's settings matter. It ends by Control-C, and must do so well."
+    """A server that answers on the port, with a home of its own so that nobody's settings matter. It ends by
+    Control-C, and must do so well.
+    """
     env = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
     with open(home / "server.log", "w+") as log:
         server = subprocess.Popen(
             list(map(str, words)), cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT, preexec_fn=hear
         )
-        said = lambda: (home / "server.log").read_text()
+
+        def said() -> str:
+            return (home / "server.log").read_text()
+
         try:
             until(lambda: server.poll() is not None or answers(port), said)
             assert server.poll() is None, said()
@@ -121,7 +131,9 @@ def there(page) -> None:
 
 
 def drag(page, number: int, by: int) -> None:
-    "Take a slider's handle and pull, and let the picture follow while the button is still down. It must change, and the original must not."
+    """Take a slider's handle and pull, and let the picture follow while the button is still down. It must
+    change, and the original must not.
+    """
     handle = page.locator(".noUi-handle").nth(number)
     handle.scroll_into_view_if_needed()
     before, original, box = pixels(page, "decoded"), pixels(page, "original"), handle.bounding_box()
@@ -139,7 +151,8 @@ def press(page, number: int, times: int) -> None:
     page.locator(".noUi-handle").nth(number).evaluate(
         """async (handle, times) => {
         for (let i = 0; i < times; i++) {
-            handle.dispatchEvent(new KeyboardEvent('keydown', {key: i % 100 < 50 ? 'ArrowRight' : 'ArrowLeft', bubbles: true}));
+            const key = i % 100 < 50 ? 'ArrowRight' : 'ArrowLeft';
+            handle.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
             await new Promise(done => setTimeout(done, 5));
         }}""",
         times,
@@ -168,7 +181,8 @@ def test_web_page(browser, tmp_path: Path):
         text = page.inner_text("body")
         assert "sae-4 on digits" in text and "U4 · z12" in text
 
-        # The browser rounds the sliders' values when it makes them, and tells the kernel; that must count as no move.
+        # The browser rounds the sliders' values when it makes them, and tells the kernel; that must count as
+        # no move.
         shown = pixels(page, "decoded")
         page.wait_for_timeout(2000)
         assert pixels(page, "decoded") == shown and "U1 · z1 from" in page.inner_text("body")

@@ -1,4 +1,6 @@
-"The command line as a person uses it: help, a whole chain of commands, the demo, and one clear line for every mistake."
+"""The command line as a person uses it: help, a whole chain of commands, the demo, and one clear line for
+every mistake.
+"""
 
 import json
 import os
@@ -62,12 +64,21 @@ def test_a_reader_who_has_enough(words: str):
 
 
 def test_help_loads_no_torch(tmp_path: Path):
-    script = "import sys, sae_lit.cli as c\ntry: c.main(['train', '--help'])\nexcept SystemExit: print('loaded', 'torch' in sys.modules)"
+    script = (
+        "import sys, sae_lit.cli as c\n"
+        "try: c.main(['train', '--help'])\n"
+        "except SystemExit: print('loaded', 'torch' in sys.modules)"
+    )
     assert command(sys.executable, "-c", script, cwd=tmp_path).splitlines()[-1] == "loaded False"
 
 
 def test_names_are_loaded_when_used(tmp_path: Path):
-    script = "import sys, sae_lit as sl\nassert 'torch' not in sys.modules\nassert set(sl.__all__) <= set(dir(sl))\nfor n in sl.__all__: assert callable(getattr(sl, n)), n"
+    script = (
+        "import sys, sae_lit as sl\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert set(sl.__all__) <= set(dir(sl))\n"
+        "for n in sl.__all__: assert callable(getattr(sl, n)), n"
+    )
     command(sys.executable, "-c", script + "\nsl.metrics.mig", cwd=tmp_path)
     import sae_lit
 
@@ -160,7 +171,10 @@ def test_mistake(words: str, finished: Path, tmp_path: Path, monkeypatch, capsys
 
 def test_optimizer_and_precision(tmp_path: Path):
     "They reach the recipe of the run."
-    words = "train --model ae --preset dense --data digits --resolution 8 --latent-dim 3 --steps 2 --optimizer muon --lr 0.01 --precision tf32"
+    words = (
+        "train --model ae --preset dense --data digits --resolution 8 --latent-dim 3 --steps 2 "
+        "--optimizer muon --lr 0.01 --precision tf32"
+    )
     assert main([*words.split(), "--out", str(tmp_path / "run")]) == 0
     recipe = json.loads((tmp_path / "run/config.json").read_text())["recipe"]
     assert (recipe["optimizer"], recipe["precision"], recipe["lr"]) == ("muon", "tf32", 0.01)
@@ -176,7 +190,9 @@ def test_explore_without_voila(finished: Path, monkeypatch, capsys):
 
 
 def test_a_packaged_model_is_as_good_as_a_run(tmp_path: Path, monkeypatch, capsys):
-    "Its name will do, what the commands make goes to runs/NAME, the package stays as it was, and a folder of that name comes first."
+    """Its name will do, what the commands make goes to runs/NAME, the package stays as it was, and a folder
+    of that name comes first.
+    """
     monkeypatch.chdir(tmp_path)
     name = "vae-shapes3d-twin"
     before = {path: path.read_bytes() for path in (PRETRAINED / name).iterdir()}
@@ -238,9 +254,10 @@ def test_unknown_words(words: str, capsys):
 
 
 def test_an_error_is_one_line_and_debug_shows_where(tmp_path: Path):
-    run = lambda *more: subprocess.run(
-        [SAE_LIT, "evaluate", "nowhere", *more], cwd=tmp_path, capture_output=True, text=True
-    )
+    def run(*more: str) -> subprocess.CompletedProcess:
+        words = [SAE_LIT, "evaluate", "nowhere", *more]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+
     assert (done := run()).returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout
     assert "Traceback" in run("--debug").stderr
 
@@ -374,7 +391,9 @@ data = {digits = {resolution = 8}}
 
 
 def test_demo(tmp_path: Path):
-    "Two processes, few steps: every file, a page that needs no other, and a last line that says where to look."
+    """Two processes, few steps: every file, a page that needs no other, and a last line that says where to
+    look.
+    """
     said = command(SAE_LIT, "demo", "--steps", "30", "--processes", "2", cwd=tmp_path)
     demo = tmp_path / "demo"
     assert said.splitlines()[-1].endswith(f"Look at {demo / 'report.html'}")
@@ -423,14 +442,14 @@ def test_demo_makes_room_for_itself_only(tmp_path: Path):
 def hostile_options() -> list[str]:
     "Every option of every command that takes a number, a path or a name, with values that nobody means."
     lines = []
-    for name, command in COMMANDS.items():
+    for name, described in COMMANDS.items():
         kinds = (
             {
                 f"data {s}": kind
                 for s, kind in (("check", CheckData), ("write-twin", WriteTwin), ("perturb", PerturbData))
             }
             if name == "data"
-            else {name: command}
+            else {name: described}
         )
         for words, kind in kinds.items():
             for field, hint in typing.get_type_hints(kind).items():
@@ -448,7 +467,9 @@ def hostile_options() -> list[str]:
 
 
 def test_hostile_options(finished: Path, tmp_path: Path, monkeypatch, capsys):
-    "Exit code 2, and one line that names the option, for every option and value that has no meaning; training is not begun."
+    """Exit code 2, and one line that names the option, for every option and value that has no meaning;
+    training is not begun.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         "sae_lit.training.fit.fit",

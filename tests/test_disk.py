@@ -1,4 +1,6 @@
-"A kill, and a full disk, at every write of everything that replaces something: the old or the new is there, whole, and nothing else stays."
+"""A kill, and a full disk, at every write of everything that replaces something: the old or the new is there,
+whole, and nothing else stays.
+"""
 
 import errno
 import os
@@ -61,7 +63,9 @@ def held(folder: Path) -> dict[str, bytes]:
 
 
 def child(action: Callable[[], None], before: Callable[[], None]) -> int:
-    "How a forked process ends in which `before` and then `action` run: 0 when all went well, 3 after an OSError or what stands for one, the signal's number below zero."
+    """How a forked process ends in which `before` and then `action` run: 0 when all went well, 3 after an
+    OSError or what stands for one, the signal's number below zero.
+    """
     pid = os.fork()
     if pid == 0:
         try:

@@ -1,4 +1,6 @@
-"The documentation site: what docments say reaches the reference, notebooks show what is stored in them, and a broken link is an error."
+"""The documentation site: what docments say reaches the reference, notebooks show what is stored in them, and
+a broken link is an error.
+"""
 
 import re
 from collections.abc import Callable
@@ -62,7 +64,8 @@ def site(tmp_path_factory) -> Callable[[str], BeautifulSoup]:
     example = notebook(
         folder,
         new_markdown_cell(
-            "See `mutual_information`, `gap` and [the rules](60_information.ipynb#rules).\n\n<details><summary>Answer</summary>It is $x^2$.</details>"
+            "See `mutual_information`, `gap` and [the rules](60_information.ipynb#rules).\n\n"
+            "<details><summary>Answer</summary>It is $x^2$.</details>"
         ),
         new_code_cell(
             "#| export\n#| eval: false\n1/0", outputs=[new_output("stream", text="stored, not computed")]
@@ -140,7 +143,8 @@ def test_broken_link_is_named(tmp_path: Path, link: str):
 
 def test_lookup_knows_files_anchors_and_what_lies_elsewhere(tmp_path: Path):
     (tmp_path / "a.html").write_text(
-        "<p id='here'><a href='#here'>1</a><a href='b.html#there'>2</a><a href='https://example.org/x'>3</a><img src='data:,'>"
+        "<p id='here'><a href='#here'>1</a><a href='b.html#there'>2</a>"
+        "<a href='https://example.org/x'>3</a><img src='data:,'>"
     )
     (tmp_path / "b.html").write_text(
         "<a id='there' href='a.html#gone'>4</a><img src='c.png'><a href='a.html?q=1#here'>5</a>"

@@ -1,7 +1,8 @@
-"""Hostile values at the door of every public function: a result without NaN, or an error that names the argument.
+"""Hostile values at the door of every public function: a result without NaN, or an error that names the
+argument.
 
-The values follow from the signatures. A door is a function behind `sae_lit.data.checks.checked` or `shaped`;
-`CALLS` says for each how it is called rightly, and the test fails for a door that is not there.
+The values follow from the signatures. A door is a function behind `sae_lit.data.checks.checked` or
+`shaped`; `CALLS` says for each how it is called rightly, and the test fails for a door that is not there.
 """
 
 import importlib
@@ -25,6 +26,7 @@ from sae_lit.data.datasets import ArrayDataset
 from sae_lit.data.factors import FactorSpace
 from sae_lit.metrics import factor_net
 from sae_lit.metrics.infomec import infomec
+from sae_lit.models.autoencoder import Autoencoder
 from sae_lit.objectives import factor_vae
 from sae_lit.sampling import hybrid, samplers
 from sae_lit.training.runs import Run
@@ -134,7 +136,8 @@ SMALL = {
     "size_of": 8,
     "factor": 0,
 }
-# By the end of the full name: what differs from `stage` and from the defaults. A function makes the object whose method is called.
+# By the end of the full name: what differs from `stage` and from the defaults. A function makes the object
+# whose method is called.
 CALLS: dict[str, dict] = {
     "FactorSpace.__init__": {"names": ["a", "b"], "sizes": [2, 3]},
     "split_rows": {"size": 20},
@@ -223,7 +226,7 @@ CALLS: dict[str, dict] = {
 }
 
 
-def brief() -> "Autoencoder":
+def brief() -> Autoencoder:
     "A small model that is trained for two steps, unless told otherwise."
     return sl.build("vae", (1, 8, 8), preset="dense", latent_dim=2, training={"steps": 2, "batch_size": 4})
 
@@ -466,7 +469,9 @@ def test_doors(room: str, stage: dict, place: Path, record_property):
 
 
 def test_what_is_exported_is_behind_a_door():
-    "Everything that `sae_lit` and `sae_lit.metrics` offer, but for training and studies, and what takes no more than a name."
+    """Everything that `sae_lit` and `sae_lit.metrics` offer, but for training and studies, and what takes no
+    more than a name.
+    """
     elsewhere = {"load_model", "extrapolate", "list_data", "list_models", "list_pretrained", "load_data"}
     for name in set(sl.__all__) - elsewhere:
         thing = getattr(sl, name)

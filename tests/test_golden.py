@@ -1,9 +1,10 @@
 """What training computes has a version number; a change of the numbers without a new version fails here.
 
-    python -m tests.test_golden --write      stores the losses of this code, for its TRAINING_VERSION, in tests/golden.json
+    python -m tests.test_golden --write      stores the losses of this code in tests/golden.json
 
-Every family of models takes five steps at the desk preset: our rendering of 3D-Shapes at 32 pixels, batches of 8, seed 0, one thread
-of a CPU. The stored losses must come out again to a relative error of 1e-5, except where rounding decides (`ROUNDED`).
+Every family of models takes five steps at the desk preset: our rendering of 3D-Shapes at 32 pixels,
+batches of 8, seed 0, one thread of a CPU. The stored losses must come out again to a relative error of
+1e-5, except where rounding decides (`ROUNDED`).
 """
 
 import argparse
@@ -20,15 +21,19 @@ from sae_lit.training.fit import fit
 
 GOLDEN = Path(__file__).with_name("golden.json")
 TOLERANCE = 1e-5
-# The normalized Hessian penalty is a ratio of second differences. Of a network that starts almost linear these are little but
-# rounding in single precision, which another kind of CPU does in another way: 1 % was seen. 25_hessian tests the value itself.
+# The normalized Hessian penalty is a ratio of second differences. Of a network that starts almost linear
+# these are little but rounding in single precision, which another kind of CPU does in another way: 1 % was
+# seen. 25_hessian tests the value itself.
 ROUNDED, ROUNDED_TOLERANCE = ("sae-12+tripod", "tripod", "tripod-no-fsq", "tripod-no-klm"), 0.03
 STEPS = 5
 # Of a family that has several sizes (sae-2, sae-3, ...) the one with twelve variables.
 FAMILIES = sorted(
     name for name in list_models() if not (size := name.rpartition("-")[2]).isdigit() or size == "12"
 )
-REMEDY = "raise TRAINING_VERSION in nbs/D2_runner.ipynb, export, and write the values anew: python -m tests.test_golden --write"
+REMEDY = (
+    "raise TRAINING_VERSION in nbs/D2_runner.ipynb, export, "
+    "and write the values anew: python -m tests.test_golden --write"
+)
 
 
 def losses(family: str) -> list[float]:
@@ -112,7 +117,8 @@ def main() -> None:
         if family in stored["losses"] and differ(stored["losses"][family], values)
     ]
     print(
-        f"version {TRAINING_VERSION}: {len(found)} families, {len(changed)} with other numbers than stored: {', '.join(changed) or 'none'}"
+        f"version {TRAINING_VERSION}: {len(found)} families, "
+        f"{len(changed)} with other numbers than stored: {', '.join(changed) or 'none'}"
     )
     if not args.write:
         return

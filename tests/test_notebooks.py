@@ -1,7 +1,9 @@
-"""Every notebook is a test case: all its cells run, but those marked with a flag of `tst_flags` in settings.ini.
+"""Every notebook is a test case: all its cells run, but those marked with a flag of `tst_flags` in
+settings.ini.
 
-`NBDEV_FLAGS="slow gpu" pytest tests/test_notebooks.py` runs flagged cells too. The notebooks run in a copy of nbs/, so the pictures that
-they save leave the tree as it was, and each in a process of its own, so none sees what another one set.
+`NBDEV_FLAGS="slow gpu" pytest tests/test_notebooks.py` runs flagged cells too. The notebooks run in a copy
+of nbs/, so the pictures that they save leave the tree as it was, and each in a process of its own, so none
+sees what another one set.
 """
 
 import contextlib

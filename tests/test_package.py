@@ -44,7 +44,10 @@ def test_source_archive_holds_what_a_build_needs(archives: Path):
 
 
 def test_import_from_the_wheel(installed: Path, tmp_path: Path):
-    script = "import sae_lit, importlib.metadata as m; print(sae_lit.__file__, sae_lit.__version__, m.version('sae_lit'), sep='\\n')"
+    script = (
+        "import sae_lit, importlib.metadata as m; "
+        "print(sae_lit.__file__, sae_lit.__version__, m.version('sae_lit'), sep='\\n')"
+    )
     file, version, metadata = command(installed / "python", "-c", script, cwd=tmp_path).splitlines()[-3:]
     assert Path(file).is_relative_to(installed.parent), f"imported {file}, not what the wheel installed"
     assert version == metadata == VERSION

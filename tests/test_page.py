@@ -1,4 +1,6 @@
-"The explorer's page as a stranger would try it: without the token, under another name, and what has been started before anybody came."
+"""The explorer's page as a stranger would try it: without the token, under another name, and what has been
+started before anybody came.
+"""
 
 import http.client
 import os

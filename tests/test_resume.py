@@ -18,7 +18,10 @@ from safetensors.torch import load_file
 from tests.conftest import command
 
 SAE_LIT = Path(sys.executable).with_name("sae-lit")
-WORDS = "train --model sae-2 --data digits --resolution 8 --latent-dim 4 --steps 150 --batch-size 16 --checkpoint-every 10".split()
+WORDS = (
+    "train --model sae-2 --data digits --resolution 8 --latent-dim 4 --steps 150 --batch-size 16 "
+    "--checkpoint-every 10"
+).split()
 WEIGHTS = "model/model.safetensors"
 
 
@@ -40,7 +43,9 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def killed(run: Path, *words: str, after: int, moment: random.Random) -> int:
-    "Start or go on, and kill without warning at some moment after step `after` is safe; the last step that was safe then."
+    """Start or go on, and kill without warning at some moment after step `after` is safe; the last step that
+    was safe then.
+    """
     process = start("--out", run.name, *words, cwd=run.parent)
     while process.poll() is None and not any(int(p.stem[5:]) > after for p in checkpoints(run)):
         time.sleep(0.02)
@@ -104,7 +109,10 @@ def test_killed_before_it_began(undisturbed: Path, tmp_path: Path):
 def test_a_file_that_cannot_grow(copied: Path):
     "A disk quota, as a limit on file size: one clear line, exit code 2, and the last checkpoint still loads."
     before = {p.name: p.read_bytes() for p in checkpoints(copied)}
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
     process = start("--resume", "--out", "run", cwd=copied.parent, preexec_fn=limit)
     error = process.communicate()[1].splitlines()[-1]
     assert (

@@ -1,4 +1,6 @@
-"Studies survive: real processes, really killed, end with the records of a study that nothing disturbed; and a cluster gives the same ones."
+"""Studies survive: real processes, really killed, end with the records of a study that nothing disturbed; and
+a cluster gives the same ones.
+"""
 
 import json
 import os
@@ -114,9 +116,11 @@ def test_killed_again_and_again(undisturbed: Path, tmp_path: Path):
 @pytest.mark.skipif(not shutil.which("ps"), reason="looks for processes with ps")
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path):
     process = start(tmp_path, "replace(SMALL, recipe={{'steps': 100_000}})")
-    group = lambda: subprocess.run(
-        ["ps", "-o", "pid=,stat=,args=", "-g", str(process.pid)], capture_output=True, text=True
-    ).stdout.splitlines()
+
+    def group() -> list[str]:
+        words = ["ps", "-o", "pid=,stat=,args=", "-g", str(process.pid)]
+        return subprocess.run(words, capture_output=True, text=True).stdout.splitlines()
+
     while process.poll() is None and not list(tmp_path.glob("runs/*/*/config.json")):
         time.sleep(0.1)
     process.kill()
@@ -148,7 +152,8 @@ def test_a_process_that_dies_takes_only_its_own_run(tmp_path: Path):
 def fatal(model, data, seed):
     if seed == 1 and 'Hourglass' in type(model.decoder).__name__: os.kill(os.getpid(), 9)
     return {{'one': 1.}}
-try: run_study(replace({study}, measures={{'fatal': {{}}}}), 'runs', 'results', workers={workers}, measures={{'fatal': fatal}})
+one = replace({study}, measures={{'fatal': {{}}}})
+try: run_study(one, 'runs', 'results', workers={workers}, measures={{'fatal': fatal}})
 except ChildProcessError as e: print(e)
 """
     process = start(
@@ -213,7 +218,10 @@ def test_added_measures_do_not_train(undisturbed: Path, tmp_path: Path):
     folder = Path(shutil.copytree(undisturbed, tmp_path / "copy"))
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("model.safetensors")}
     study = replace(SMALL, measures=SMALL.measures | {"mean": {"shift": 2.0}})
-    mean = lambda model, data, seed, shift: {"mean": data.images([seed]).mean().item() + shift}
+
+    def mean(model, data, seed, shift):
+        return {"mean": data.images([seed]).mean().item() + shift}
+
     done = run_study(
         study, folder / "runs", folder / "results", workers=1, measures=MEASURES | {"mean": mean}
     )
@@ -288,7 +296,10 @@ def test_records_of_two_machines_make_one_study(undisturbed: Path, tmp_path: Pat
         run_study(replace(SMALL, seeds=(seed,)), here / "runs", here / "results", workers=1)
         shutil.copytree(here / "results", tmp_path / "results", dirs_exist_ok=True)
     assert not any(str(tmp_path) in path.read_text() for path in tmp_path.glob("results/small/*.json"))
-    drop = lambda told: {name: record | {"codes": None} for name, record in told.items()}
+
+    def drop(told: dict) -> dict:
+        return {name: record | {"codes": None} for name, record in told.items()}
+
     assert drop(records(tmp_path)) == drop(records(undisturbed))
     assert (
         len(run_study(SMALL, tmp_path / "nowhere", tmp_path / "results")) == 4
@@ -390,7 +401,8 @@ from tests.test_studies import *
 
 def place(model, data, seed): return {{"place": float(int(ray.get_runtime_context().get_node_id()[:12], 16))}}
 
-node = {{"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}}
+node = {{"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}}
+node |= {{"include_log_monitor": False, "no_monitor": True}}
 for attempt in range(4):  # Ray gives its helpers 15 seconds to start, few on a busy machine
     cluster = Cluster()
     try: cluster.add_node(**node); cluster.add_node(**node); break
@@ -399,7 +411,8 @@ for attempt in range(4):  # Ray gives its helpers 15 seconds to start, few on a 
         if attempt == 3: raise
 print(cluster.head_node.get_session_dir_path(), flush=True)
 study = replace({study}, measures={study}.measures | {{"place": {{}}}})
-try: run_study(study, "runs", "results", workers={workers}, backend="ray", address=cluster.address, measures=MEASURES | {{"place": place}})
+placed = dict(backend="ray", address=cluster.address, measures=MEASURES | {{"place": place}})
+try: run_study(study, "runs", "results", workers={workers}, **placed)
 finally: cluster.shutdown()
 assert not ray.is_initialized()
 """

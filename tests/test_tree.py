@@ -31,7 +31,9 @@ def modules(folder: Path) -> dict[str, str]:
 
 
 def test_package_is_what_the_notebooks_export(tmp_path: Path):
-    "Only `__init__.py` files are written by hand; everything else must come out of an export, and nothing more may lie there."
+    """Only `__init__.py` files are written by hand; everything else must come out of an export, and nothing
+    more may lie there.
+    """
     shutil.copy(ROOT / "settings.ini", tmp_path)
     shutil.copytree(
         ROOT / "nbs",
@@ -51,7 +53,8 @@ def test_package_is_what_the_notebooks_export(tmp_path: Path):
     )
     stale = sorted(name for name in exported if ours.get(name) != exported[name])
     assert not stale, (
-        f"not what the notebooks export: {stale}; run `make export`, or `nbdev_update` to keep an edit of a module"
+        f"not what the notebooks export: {stale}; run `make export`, "
+        "or `nbdev_update` to keep an edit of a module"
     )
 
 
@@ -91,7 +94,10 @@ def imported(name: str, node: ast.AST) -> list[str]:
 
 def test_imported():
     "Relative names are made full, from a room's module and from one beside the rooms."
-    of = lambda name, text: imported(name, ast.parse(text).body[0])
+
+    def of(name: str, text: str) -> list[str]:
+        return imported(name, ast.parse(text).body[0])
+
     assert of("nets/fsq.py", "from ..cli import main") == ["sae_lit.cli"] and of(
         "nets/fsq.py", "from .blocks import x"
     ) == ["sae_lit.nets.blocks"]
@@ -118,7 +124,8 @@ def order(notebook: str) -> tuple[bool, int]:
 
 
 def test_lessons_import_only_from_lessons_before_them():
-    """Exported code of a numbered notebook imports only from notebooks with smaller numbers, or from the appendix.
+    """Exported code of a numbered notebook imports only from notebooks with smaller numbers, or from the
+    appendix.
 
     The command line and the benchmarks (D) stand above everything; no lesson may need them, nor the page.
     """
@@ -146,7 +153,9 @@ def test_code_is_laid_out_by_ruff():
     by_hand = sorted(map(str, PACKAGE.rglob("__init__.py")))
     for command in (["check", "--output-format=concise"], ["format", "--check"]):
         ran = subprocess.run([program, *command, ".", *by_hand], cwd=ROOT, capture_output=True, text=True)
-        assert ran.returncode == 0, f"run `make format`; ruff {command[0]} says\n{ran.stdout[-3000:]}{ran.stderr}"
+        assert ran.returncode == 0, (
+            f"run `make format`; ruff {command[0]} says\n{ran.stdout[-3000:]}{ran.stderr}"
+        )
 
 
 def test_readme_is_in_step():
@@ -180,7 +189,9 @@ def test_notebook_keeps_the_rules(path: Path):
 
 @pytest.mark.parametrize("path", [p for p in notebooks() if p.stem != "index"], ids=lambda p: p.stem)
 def test_notebook_opens_and_ends_as_readers_expect(path: Path):
-    "First what there is to learn and how long it takes; last what to read next, and two exercises, each with an answer of its own."
+    """First what there is to learn and how long it takes; last what to read next, and two exercises, each
+    with an answer of its own.
+    """
     texts = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"]
     opening, (_, heading, end) = "\n".join(texts[:2]), "\n".join(texts).rpartition("\n## What to read next\n")
     rules = {
@@ -198,7 +209,9 @@ def test_notebook_opens_and_ends_as_readers_expect(path: Path):
 
 
 def test_figures_of_older_code_are_found():
-    "A figure's own words against today's code: a function of the package, a cell of the notebook, and what can never be of today."
+    """A figure's own words against today's code: a function of the package, a cell of the notebook, and what
+    can never be of today.
+    """
     drawn = "sae_lit.data.figures:heat_map"
     assert not older(f"{drawn} {digest_of(drawn)}", set()) and older(f"{drawn} 0123456789ab", set())
     assert not older("cell 0123456789ab", {"0123456789ab"}) and older("cell 0123456789ab", set())
@@ -206,8 +219,13 @@ def test_figures_of_older_code_are_found():
 
 
 def test_lost_outputs_are_found():
-    "Text, a value and a `Markdown` that a cell must have stored; nothing where a print waits for a condition or is caught."
-    lost = lambda source: cell_problems(nbformat.v4.new_code_cell(source))
+    """Text, a value and a `Markdown` that a cell must have stored; nothing where a print waits for a
+    condition or is caught.
+    """
+
+    def lost(source: str) -> list[str]:
+        return cell_problems(nbformat.v4.new_code_cell(source))
+
     for source in ("print(1)\nassert True", "for x in 1, 2: print(x)", "x = 1\nx", "Markdown('text')"):
         assert len(lost(source)) == 1, source
     for source in ("if x: print(1)", "with caught(): print(1)", "def f(): print(1)", "test_eq(1, 1)", "x;"):

@@ -1,7 +1,8 @@
 """Take from the notebooks what changes from run to run, so that a diff shows only what someone changed.
 
-nbdev_clean removes execution counts, metadata and object addresses; this also removes live widgets (their model ids are new each run)
-and progress bars. `python tools/clean.py` writes, `--check` only tells which notebooks it would change, `FILE ...` names some of them.
+nbdev_clean removes execution counts, metadata and object addresses; this also removes live widgets (their
+model ids are new each run) and progress bars. `python tools/clean.py` writes, `--check` only tells which
+notebooks it would change, `FILE ...` names some of them.
 """
 
 import argparse

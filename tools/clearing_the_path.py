@@ -1,4 +1,5 @@
-"""Make the perturbation files of the Clearing-the-Path studies, in nbs/results/perturbations: run `sae-lit study ctp-choose-shapes3d` (or -dsprites) first.
+"""Make the perturbation files of the Clearing-the-Path studies, in nbs/results/perturbations: run `sae-lit
+study ctp-choose-shapes3d` (or -dsprites) first.
 
 python tools/clearing_the_path.py shapes3d [--out FOLDER] [--runs FOLDER]
 """
@@ -29,7 +30,8 @@ if __name__ == "__main__":
     runs = sorted(path for path in (given.runs / study.name).glob("*") if (path / "model").is_dir())
     if len(runs) != len(study.cells()):
         parser.error(
-            f"{given.runs / study.name} holds {len(runs)} finished runs, expected {len(study.cells())}: run `sae-lit study {study.name}` first"
+            f"{given.runs / study.name} holds {len(runs)} finished runs, expected {len(study.cells())}: "
+            f"run `sae-lit study {study.name}` first"
         )
     data = load_data(**study.cells()[0].asked["load_data"])
     worst, best = (choose(runs, data, which) for which in ("worst", "best"))

@@ -1,8 +1,10 @@
-"""Write the documentation site to _docs/: every notebook as a page, with the outputs stored in it, and a reference page for each module.
+"""Write the documentation site to _docs/: every notebook as a page, with the outputs stored in it, and a
+reference page for each module.
 
-`python tools/docs.py` builds all of it, `python tools/docs.py NOTEBOOK ...` the index, these and the modules they export. Nothing is executed.
-Sphinx's warnings are errors, and afterwards every link, picture and anchor of the pages that leads to the site itself is looked up.
-Links that lead elsewhere, other than to the sources, are listed; they are not fetched.
+`python tools/docs.py` builds all of it, `python tools/docs.py NOTEBOOK ...` the index, these and the
+modules they export. Nothing is executed. Sphinx's warnings are errors, and afterwards every link, picture
+and anchor of the pages that leads to the site itself is looked up. Links that lead elsewhere, other than
+to the sources, are listed; they are not fetched.
 """
 
 import argparse
@@ -92,7 +94,9 @@ class Lesson(NamedTuple):
 
 
 def lesson(path: Path) -> Lesson:
-    "Read the notebook at `path`; lines of directives stay out, and what is folded becomes Markdown, so that mathematics shows in it."
+    """Read the notebook at `path`; lines of directives stay out, and what is folded becomes Markdown, so that
+    mathematics shows in it.
+    """
     text, nb = path.read_text(encoding="utf-8"), visible(path)
     for cell in nb.cells:
         if cell.cell_type == "code":
@@ -119,7 +123,9 @@ def lesson(path: Path) -> Lesson:
 
 
 def led(link: str, path: Path, pages: set[Path]) -> str:
-    "The relative `link` of the notebook at `path`: what is no page or picture of the site but a file of the repository is read there."
+    """The relative `link` of the notebook at `path`: what is no page or picture of the site but a file of the
+    repository is read there.
+    """
     target = (path.parent / unquote(link.split("#")[0])).resolve()
     ours = (
         target in pages or "figures" in target.parts or not target.exists() or not target.is_relative_to(ROOT)
@@ -128,7 +134,9 @@ def led(link: str, path: Path, pages: set[Path]) -> str:
 
 
 def write_lesson(it: Lesson, pages: set[Path], cells: set[str], source: Path) -> None:
-    "Write a notebook as Sphinx reads it: links resolved, an anchor before each cell that the reference leads to, and a line that leads there."
+    """Write a notebook as Sphinx reads it: links resolved, an anchor before each cell that the reference
+    leads to, and a line that leads there.
+    """
     shown = []
     for cell in it.nb.cells:
         if cell.id in cells:
@@ -160,7 +168,8 @@ def write_rooms(lessons: list[Lesson], holds: dict[str, str], source: Path) -> l
     for it in lessons:
         if it.path.stem[0] not in ROOMS:
             raise ValueError(
-                f"{it.path.name} belongs to no room; a notebook's name starts with its number, or with its letter in the appendix"
+                f"{it.path.name} belongs to no room; a notebook's name starts with its number, "
+                "or with its letter in the appendix"
             )
         rooms[it.path.stem[0]].append(it)
     for mark, its in sorted(rooms.items()):
@@ -179,7 +188,9 @@ def write_rooms(lessons: list[Lesson], holds: dict[str, str], source: Path) -> l
 
 
 def links(module: ModuleType, it: Lesson) -> Callable[[Place], str]:
-    "What writes the line below an entry of the reference: to the source, and to the cell of the lesson where it is defined."
+    """What writes the line below an entry of the reference: to the source, and to the cell of the lesson
+    where it is defined.
+    """
     file = (
         Path(module.__file__).relative_to(ROOT).as_posix()
         if Path(module.__file__).is_relative_to(ROOT)
@@ -215,7 +226,8 @@ def write_reference(lessons: list[Lesson], source: Path) -> list[ModuleType]:
     items = [f"- [`{it.module}`]({it.module}.md): {it.promise}" for it in lessons]
     text = [
         "# Reference",
-        f"After `import {SETTINGS['lib_name']} as sl`, scripts find these names as `sl.{names and short[0][0]}` and so on:",
+        f"After `import {SETTINGS['lib_name']} as sl`, "
+        f"scripts find these names as `sl.{names and short[0][0]}` and so on:",
         "\n".join(names),
         "## Modules",
         "\n".join(items),
@@ -228,8 +240,9 @@ def write_reference(lessons: list[Lesson], source: Path) -> list[ModuleType]:
 class Names(SphinxTransform):
     """Inline code that is the name of something in the reference becomes a link to it.
 
-    A name of the page's own module goes first; others must be unique, and look like names: `load` and `table` are words.
-    The name of a notebook leads to its page. Parameters of the reference's tables are their own place.
+    A name of the page's own module goes first; others must be unique, and look like names: `load` and
+    `table` are words. The name of a notebook leads to its page. Parameters of the reference's tables are
+    their own place.
     """
 
     default_priority = 500
@@ -314,11 +327,13 @@ def lookup(site: Path) -> tuple[list[str], set[str]]:
 def build(chosen: list[Path], out: Path) -> set[str]:
     """Build the site of the `chosen` notebooks in `out`, which is emptied; addresses that lead elsewhere.
 
-    Raises SphinxError, which names broken links, and ValueError for a folder that holds something else than a site.
+    Raises SphinxError, which names broken links, and ValueError for a folder that holds something else
+    than a site.
     """
     if out != SITE and out.exists() and any(out.iterdir()) and not (out / ".buildinfo").exists():
         raise ValueError(
-            f"{out} holds something else than a site, and would be emptied; name another folder, or empty it yourself"
+            f"{out} holds something else than a site, and would be emptied; "
+            "name another folder, or empty it yourself"
         )
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "source")
@@ -393,5 +408,6 @@ if __name__ == "__main__":
         sep="\n  ",
     )
     print(
-        f"open {args.out}/index.html: {len(list(args.out.rglob('*.html')))} pages, no link within the site is broken"
+        f"open {args.out}/index.html: {len(list(args.out.rglob('*.html')))} pages, "
+        "no link within the site is broken"
     )

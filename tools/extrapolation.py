@@ -1,9 +1,10 @@
 """Which half fails on classes it never saw: one JSON file for each case, model and seed.
 
-    python tools/extrapolation.py ball sae-12      writes nbs/results/extrapolation-ball-sae-12-0.json, and a picture of that name
+    python tools/extrapolation.py ball sae-12    writes nbs/results/extrapolation-ball-sae-12-0.json
     python tools/extrapolation.py camera ae --seed 1 --steps 3000 600
 
-The desk preset on the 3D-Shapes twin at 32 pixels; one process, one thread. A run that was killed goes on by the same command.
+The desk preset on the 3D-Shapes twin at 32 pixels; one process, one thread. A run that was killed goes on
+by the same command.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 
 import sae_lit as sl
 from sae_lit.data.disk import atomically
@@ -21,7 +23,7 @@ from sae_lit.training.extrapolation import LEFT_OUT, Extrapolation, extrapolate
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def picture(result: Extrapolation, data) -> "matplotlib.figure.Figure":
+def picture(result: Extrapolation, data) -> Figure:
     "Novel test pictures, and below them what each arm makes of them."
     x, rows = data.only(result.left_out).part("test").images(range(8)), {}
     for arm, model in result.models.items():

@@ -1,9 +1,12 @@
-"""From a finished run to a model of the package: weights in float16, the bank of latents as it was, and a card that says how they were made and what they score.
+"""From a finished run to a model of the package: weights in float16, the bank of latents as it was, and a
+card that says how they were made and what they score.
 
-    sae-lit train --model sae-12 --preset desk --data shapes3d-twin --resolution 32 --steps 6000 --seed 0 --out runs/sae-12-shapes3d-twin
-    python tools/pretrained.py runs/sae-12-shapes3d-twin        writes sae_lit/pretrained/sae-12-shapes3d-twin/
+    sae-lit train --model sae-12 --preset desk --data shapes3d-twin --resolution 32 --steps 6000 --seed 0 \\
+        --out runs/sae-12-shapes3d-twin
+    python tools/pretrained.py runs/sae-12-shapes3d-twin    writes sae_lit/pretrained/sae-12-shapes3d-twin/
 
-The name is the run folder's. The card holds the scores of the model as it ships, and those it had in float32. A few minutes of one thread.
+The name is the run folder's. The card holds the scores of the model as it ships, and those it had in
+float32. A few minutes of one thread.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Write README.md from nbs/index.ipynb (`--check`: only tell whether it is in step).
 
-Cells marked `#| hide` stay out, directives too; links are rewritten from nbs/ to the root, where the README stands.
-Pictures in the README are those that markdown cells link to, since an embedded output cannot be shown there.
+Cells marked `#| hide` stay out, directives too; links are rewritten from nbs/ to the root, where the
+README stands. Pictures in the README are those that markdown cells link to, since an embedded output
+cannot be shown there.
 """
 
 import re

@@ -1,7 +1,9 @@
-"""The API reference as MyST Markdown, one page a module: signatures, docstrings, and what docments say of each parameter.
+"""The API reference as MyST Markdown, one page a module: signatures, docstrings, and what docments say of
+each parameter.
 
-Comments come from `fastcore.docments`; types and defaults are shown as they are written in the source, because a resolved alias such as
-numpy's ArrayLike fills half a page. Names become objects of Sphinx's Python domain, so that search and links find them.
+Comments come from `fastcore.docments`; types and defaults are shown as they are written in the source,
+because a resolved alias such as numpy's ArrayLike fills half a page. Names become objects of Sphinx's
+Python domain, so that search and links find them.
 """
 
 import ast
@@ -160,8 +162,10 @@ def signature(rows: list[Row], types: bool) -> str:
 def prose(text: str) -> str:
     "A docstring or comment as Markdown: `<` starts no HTML, `$NAME` no mathematics, and `>= 1` no quotation."
     pieces = re.split(r"(`[^`]*`)", text)
-    plain = lambda s: re.sub(r"\$(?=[A-Z_]+\b)", r"\\$", re.sub(r"<(?=[A-Za-z/!])", r"\\<", s))
-    text = "".join(piece if piece.startswith("`") else plain(piece) for piece in pieces)
+    for i, piece in enumerate(pieces):
+        if not piece.startswith("`"):
+            pieces[i] = re.sub(r"\$(?=[A-Z_]+\b)", r"\\$", re.sub(r"<(?=[A-Za-z/!])", r"\\<", piece))
+    text = "".join(pieces)
     return re.sub(r"^(\d*)(?=[>#+*.)-])(?!\*\S)", r"\1\\", text, flags=re.M)
 
 
@@ -184,7 +188,9 @@ def markdown_table(rows: list[Row]) -> str:
 
 
 def docstring(obj: object) -> str:
-    "The docstring an object has itself; not an inherited one, and not the signature that a dataclass puts there."
+    """The docstring an object has itself; not an inherited one, and not the signature that a dataclass puts
+    there.
+    """
     text = (
         inspect.cleandoc(vars(obj).get("__doc__") or "")
         if inspect.isclass(obj)

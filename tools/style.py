@@ -1,11 +1,13 @@
 """How the notebooks read: `python tools/style.py` prints a table of them, and below it what breaks the rules.
 
-`problems` holds the hard rules, which tests/test_tree.py enforces. The table shows the soft ones: a median of at most four lines a cell,
-a visible check in at least a quarter of the code cells, and figures that say which code drew them.
+`problems` holds the hard rules, which tests/test_tree.py enforces. The table shows the soft ones: a median
+of at most four lines a cell, a visible check in at least a quarter of the code cells, and figures that say
+which code drew them.
 
-Figures carry a digest of the code that drew them (`signature` in nbs/A2_figures.ipynb); one that differs from today's is of older code.
-What is not seen: a figure without a digest, drawn before there was one or without `canvas` (the table counts these), and a change
-of the data or of a function outside the module that draws.
+Figures carry a digest of the code that drew them (`signature` in nbs/A2_figures.ipynb); one that differs
+from today's is of older code. What is not seen: a figure without a digest, drawn before there was one or
+without `canvas` (the table counts these), and a change of the data or of a function outside the module
+that draws.
 """
 
 import ast
@@ -64,7 +66,9 @@ def python(source: str) -> str:
 
 
 def code_lines(source: str) -> int:
-    "Lines that a reader must follow: a signature counts as one, and neither blanks, comments, directives nor docstrings count."
+    """Lines that a reader must follow: a signature counts as one, and neither blanks, comments, directives
+    nor docstrings count.
+    """
     lines = {
         i
         for i, line in enumerate(source.splitlines(), 1)
@@ -107,7 +111,9 @@ def name_called(node: ast.AST) -> str:
 
 
 def prints(body: list[ast.stmt]) -> bool:
-    "Whether statements print whenever they run: a `print` by itself or in a loop, not one in a function, a condition, or a block that catches it."
+    """Whether statements print whenever they run: a `print` by itself or in a loop, not one in a function, a
+    condition, or a block that catches it.
+    """
     for node in body:
         if isinstance(node, ast.For) and prints(node.body):
             return True
@@ -140,7 +146,9 @@ def signed(png: bytes | Path) -> str:
 
 
 def older(signature: str, cells: set[str]) -> bool:
-    "Whether a signature is of other code than today's: a function of the package, or one of these cells, which are given by their digests."
+    """Whether a signature is of other code than today's: a function of the package, or one of these cells,
+    which are given by their digests.
+    """
     functions, _, stored = signature.rpartition(" ")
     if not functions:
         return False
@@ -243,7 +251,8 @@ def row(path: Path) -> str:
         + ["long cells"] * (median(lines) > 4)
         + ["few checks"] * (len(code) > 4 and checks < 0.25)
     )
-    counts = f"{len(cells):6}{len(code):6}{words:7}{median(lines):8.1f}{max(lines):5}{checks:8.0%}{path.stat().st_size / 1000:8.0f}"
+    counts = f"{len(cells):6}{len(code):6}{words:7}{median(lines):8.1f}{max(lines):5}"
+    counts += f"{checks:8.0%}{path.stat().st_size / 1000:8.0f}"
     return f"{path.stem:28}{counts}  {', '.join(marks)}".rstrip()
 
 

@@ -1,6 +1,7 @@
 """Angles of a VAE's main axis on plane data: the full recipe behind nbs/76_two_dimensions.ipynb.
 
-`python tools/two_dimensions.py` does what is missing of nbs/results/two_dimensions.json; about forty seconds a row on a free core.
+`python tools/two_dimensions.py` does what is missing of nbs/results/two_dimensions.json; about forty
+seconds a row on a free core.
 """
 
 import json
@@ -26,12 +27,16 @@ RUNS = [(3, 0), (3, 1), (5, 0), (5, 1)]  # bars, seed
 
 
 def angles(count: int, seed: int) -> dict:
-    "Principal angle of the bars, and the main axes' median angles of a linear, a nonlinear VAE, and one on the control."
+    """Principal angle of the bars, and the main axes' median angles of a linear, a nonlinear VAE, and one on
+    the control.
+    """
     x = bars(count=count, seed=seed)
     control = normal_like(x, seed=seed + 1)
-    angle = lambda points, hidden: (
-        degrees(main_axes(train_plane(points, hidden, seed=seed), points[:1500])).median().item()
-    )
+
+    def angle(points: torch.Tensor, hidden: int) -> float:
+        axes = main_axes(train_plane(points, hidden, seed=seed), points[:1500])
+        return degrees(axes).median().item()
+
     found = {
         "pca": principal_angle(x),
         "linear": angle(x, 0),
