@@ -67,7 +67,7 @@ def places(
     if len(twice := (found[points] != rows).nonzero()):
         shared = part.factors(twice[0]).tolist()[0]
         raise ValueError(
-            f"{part.name!r}: two pictures have the factors {shared}; "
+            f"{part.name!r}: two images have the factors {shared}; "
             "expected at most one for each combination of classes"
         )
     return found
@@ -85,10 +85,8 @@ class Partners:
     ):
         space = part.factor_space
         if space is None or len(space) != part.storage_size:
-            raise ValueError(
-                f"pairs need a data set with a full grid of factors, and {part.name!r} has none; "
-                "use a model that learns from single pictures"
-            )
+            needed = f"pairs need a data set with a full grid of factors, and {part.name!r} has none"
+            raise ValueError(f"{needed}; use a model that learns from single images")
         if fixed is None:
             fixed = tuple(f for f, name in enumerate(space.names) if "shape" in name)
         if wrong := [f for f in fixed if not 0 <= f < len(space.sizes)]:
@@ -133,7 +131,7 @@ def transition_divergence(
     if mean.ndim != 2 or mean.shape != logvar.shape or len(mean) % 2:
         raise ValueError(
             f"shapes {list(mean.shape)} and {list(logvar.shape)}; "
-            "expected the same [2B, D], pictures first and then their partners"
+            "expected the same [2B, D], images first and then their partners"
         )
     mean, logvar = (t.float() if t.itemsize < 4 else t for t in (mean, logvar))
     first, second = mean.chunk(2)
