@@ -18,8 +18,8 @@ from ..data import checks
 from ..data.checks import checked, refuse, shape, whole
 from ..data.datasets import ImageDataset
 from ..data.factors import FactorSpace
-from ..data.pairs import places
 from .information import mutual_information
+from ..objectives.slow import places
 
 # %% ../../nbs/65_order.ipynb #29b8e5f1
 def lost_by_a_sum(

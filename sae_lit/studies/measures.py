@@ -32,7 +32,6 @@ from ..alignment.perturb import load as load_perturbed
 from ..alignment.polarized import active_units, posterior
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
-from ..data.pairs import places
 from ..metrics.dci import dci
 from ..metrics.evaluation import evaluate, fidelity_scores, reconstruction_scores
 from ..metrics.factor_net import FactorNet
@@ -49,6 +48,7 @@ from sae_lit.metrics.responses import (
     unused_latents,
 )
 from ..metrics.votes import beta_vae_score, factor_vae_score
+from ..objectives.slow import places
 
 # %% ../../nbs/80_measures.ipynb #f52142f6
 from ..models.codes import device_of, encode, encode_at, evaluating

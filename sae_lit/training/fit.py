@@ -26,11 +26,11 @@ from tqdm import tqdm
 from ..data.checks import checked, each, flag, one_of, optional, real, refuse, seed, whole
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
-from ..data.pairs import Partners
 from ..data.streams import BatchStream
 from ..models.autoencoder import TERMS, Autoencoder
 from ..models.codes import encode, evaluating
 from ..objectives.reconstruction import bernoulli, entropy, mean_squared_error
+from ..objectives.slow import Partners
 from .muon import Muon
 from .runs import Run, Saver, load_checkpoint, state_tensors, versions, writing
 
