@@ -26,8 +26,8 @@ from ..data import checks
 from ..data.disk import atomically, folder_atomically
 
 # %% ../../nbs/30_autoencoder.ipynb #95064d43
-from ..nets import bottlenecks, compact, fsq, hourglass, ladder, residual, structural
-from ..nets.bottlenecks import Code
+from ..nets import fsq, hourglass, ladder, residual, structural
+from ..nets.hourglass import Code
 from ..objectives.factor_vae import Critic, critic_loss, density_ratio, permute_within
 from ..objectives.hessian import hessian_penalty, normalized_hessian_penalty, vanilla_hessian_penalty
 from ..objectives.mmd import mmd, mmd_as_released
@@ -244,8 +244,8 @@ def _check_terms(
     for needing, lacks, advice in (
         (
             POSTERIOR,
-            isinstance(bottleneck, (bottlenecks.Deterministic, fsq.FSQ, fsq.LearnedLevels)),
-            "need a posterior, but the bottleneck is deterministic; use bottlenecks.Gaussian",
+            isinstance(bottleneck, (hourglass.Deterministic, fsq.FSQ, fsq.LearnedLevels)),
+            "need a posterior, but the bottleneck is deterministic; use hourglass.Gaussian",
         ),
         (
             LEVELLED,
@@ -321,7 +321,7 @@ def loss(
 @patch(as_prop=True)
 def has_prior(self: Autoencoder) -> bool:
     "Whether training pulled the codes towards a standard normal, so that drawing from it makes sense"
-    return isinstance(self.bottleneck, bottlenecks.Gaussian) or any(
+    return isinstance(self.bottleneck, hourglass.Gaussian) or any(
         name.startswith("mmd") for name in self.terms
     )
 
@@ -358,12 +358,12 @@ PARTS: dict[str, type] = {
         structural.AdaptiveDecoder,
         residual.ResidualEncoder,
         residual.ResidualDecoder,
-        compact.CompactEncoder,
-        compact.CompactDecoder,
-        compact.DenseEncoder,
-        compact.DenseDecoder,
-        bottlenecks.Deterministic,
-        bottlenecks.Gaussian,
+        hourglass.CompactEncoder,
+        hourglass.CompactDecoder,
+        hourglass.DenseEncoder,
+        hourglass.DenseDecoder,
+        hourglass.Deterministic,
+        hourglass.Gaussian,
         fsq.FSQ,
         fsq.LearnedLevels,
         Critic,

@@ -52,7 +52,7 @@ from ..objectives.slow import places
 
 # %% ../../nbs/80_measures.ipynb #f52142f6
 from ..models.codes import device_of, encode, encode_at, evaluating
-from ..nets.bottlenecks import Gaussian
+from ..nets.hourglass import Gaussian
 from ..sampling.samplers import BankSampler, GaussianSampler, MixtureSampler
 from ..training.runs import Run
 
