@@ -34,9 +34,7 @@ def _cross_curve(
     curve: tuple[float, float, float],  # s, m and k
     o: np.ndarray,  # where rays start, `[3, N]` or `[3, 1]`
     d: np.ndarray,  # their directions `[3, N]`
-) -> tuple[
-    np.ndarray, np.ndarray
-]:  # t where each enters and leaves `[N]`; it enters at infinity if it misses
+) -> tuple[np.ndarray, np.ndarray]:  # t where each enters (infinite if it misses) and leaves `[N]`
     "Return the part of each ray inside a surface of revolution, for a cone in its lower half"
     s, m, k = (np.float32(value) for value in curve)
     a = d[0] ** 2 + d[2] ** 2 + s * d[1] ** 2
@@ -212,9 +210,7 @@ def _camera(
 def _rays_from(
     elevation: float,  # degrees
     n: int,  # rays along each side of the image
-) -> tuple[
-    np.ndarray, np.ndarray
-]:  # start `[3]`; unit directions, float32 `[1, 3, n * n]`, by row from the top
+) -> tuple[np.ndarray, np.ndarray]:  # start `[3]`; unit directions, float32 `[1, 3, n * n]`, row by row
     "Return the rays of an image"
     eye, (right, up, forward) = _camera(elevation)
     grid = ((np.arange(n) + 0.5) / n * 2 - 1) * _HALF_WIDTH / _DISTANCE

@@ -204,9 +204,7 @@ class ArrayDataset(ImageDataset):
         if images.dtype != torch.uint8:
             images = check_values(images.float(), name)
         elif images.ndim == 4 and images.max() == 1:
-            expected = (
-                "the bytes hold only 0 and 1, expected 0 to 255, so that all images would be nearly black"
-            )
+            expected = "the bytes hold only 0 and 1, expected 0 to 255, or all images would be nearly black"
             raise ValueError(f"{name}: {expected}; give (images > 0) for black and white, or images * 255")
         labels = None if factors is None else _class_numbers(factors, len(images), name)
         space = _space(labels, factor_space, len(images), name)
