@@ -67,7 +67,7 @@ def _active_by(
 def _peak(
     nmi: np.ndarray,  # Not negative, [rows, columns]
 ) -> float:  # 0: every row spread evenly, 1: every row has one entry
-    "Average the share of each row's largest entry, scaled to [0, 1]; 1 for one column, 0 for no row or column"
+    "Average each row's largest share, scaled to [0, 1]; 1 for one column, 0 for no row or no column"
     rows, columns = nmi.shape
     if not rows or not columns:
         return 0.0
@@ -178,9 +178,9 @@ def _classes_to_measure(
     values = max(len(np.unique(z)) for z in codes.T)
     if discrete and values > max(16, len(codes) // 2):
         raise ValueError(
-            f"discrete=True, but a latent takes {values:,} values in {len(codes):,} samples: every value would be"
-            " a class of its own, and determine every factor; give discrete=False, or round the codes to their"
-            " levels"
+            f"discrete=True, but a latent takes {values:,} values in {len(codes):,} samples: every value"
+            " would be a class of its own, and determine every factor; give discrete=False, or round the"
+            " codes to their levels"
         )
     varies = factors.min(0) < factors.max(0)
     if not varies.any():
@@ -199,7 +199,7 @@ def infomec(
     folds: int | None = None,  # Cross-validate the explicitness; None: score the fitted codes, as released
     bins: int | None = None,  # One estimator for both kinds, on at most so many values; None: as released
 ) -> InfoMEC:
-    """Compute modularity, explicitness and compactness (Hsu et al. 2023, 2024), as in Tripod's metrics/infomec.py.
+    """Compute modularity, explicitness and compactness (Hsu et al. 2023, 2024), as in Tripod's code.
 
     Raises ValueError if all factors are constant, for `discrete` codes with nearly as many values as
     samples, for folds < 2, bins < 2 and unknown pruning, and as `as_arrays` does."""

@@ -70,9 +70,7 @@ def _encode_once(
     encode: Callable[[Tensor], ArrayLike | Tensor],  # Row numbers, int64 [n] -> codes [n, D]
     *groups: Tensor,  # Row numbers, int64, of any shape
     batch_size: int = 512,  # Rows per call
-) -> tuple[
-    Tensor, list[Tensor]
-]:  # Codes of distinct rows, float64 [U, D]; places of each of `groups` in them
+) -> tuple[Tensor, list[Tensor]]:  # Codes of distinct rows, float64 [U, D]; places of `groups` in them
     "Encode every row that occurs, once; raises ValueError for codes of a wrong shape, NaN or infinite ones"
     needed, places = torch.unique(torch.cat([g.flatten() for g in groups]), return_inverse=True)
     parts = []
