@@ -60,9 +60,7 @@ def _newton_step(
     sums: _RunningSums,
     plane: np.ndarray,  # Slopes and intercepts, [2, D, F, K]
     weight: tuple[np.ndarray, np.ndarray],  # C times the weights of positives and of negatives, each [F, K]
-) -> tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]:  # Objective [D, F, K], step [2, D, F, K], slope (<= 0) [D, F, K]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # Objective, step [2, ...], slope (<= 0); [D, F, K]
     "Compute each SVM's objective, its Newton step, and the slope along the step"
     (w, b), n = plane, sums.z.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):  # w = 0: all samples are active, or none
