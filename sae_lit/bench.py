@@ -45,8 +45,7 @@ from .data.factors import FactorSpace
 from .data.files import Shapes3D
 from .data.twins import Shapes3DTwin
 from .metrics.dci import dci
-from .metrics.information import mig
-from .metrics.modularity import modularity
+from .metrics.information import mig, modularity
 from .metrics.sap import sap
 from .metrics.votes import beta_vae_score, factor_vae_score
 from .models.autoencoder import Autoencoder
