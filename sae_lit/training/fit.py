@@ -34,6 +34,7 @@ from ..objectives.reconstruction import bernoulli, entropy, mean_squared_error
 from .muon import Muon
 from .runs import Run, Saver, load_checkpoint, state_tensors, versions, writing
 
+# %% ../../nbs/41_fit.ipynb #41a00011
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
