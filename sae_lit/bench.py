@@ -56,7 +56,7 @@ from .sampling.explorer import Explorer, Panel
 from .training.fit import Trainer, accelerator_for, fit, optimizers_for, place, recipe_for
 
 # %% ../nbs/D3_bench.ipynb #b53e1f0b
-from .alignment.controls import random_signs, uniform_noise
+from .data.changed import random_signs, uniform_noise
 from .alignment.perturb import perturb
 
 # %% ../nbs/D3_bench.ipynb #be8f268b

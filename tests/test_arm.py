@@ -13,11 +13,11 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 import sae_lit as sl
 from sae_lit.alignment.choose import choose
-from sae_lit.alignment.controls import uniform_noise
-from sae_lit.alignment.perturb import load, perturb
+from sae_lit.alignment.perturb import perturb
 from sae_lit.cli import Demo, main
 from sae_lit.data.arm import ARM, MPI3DTwin
 from sae_lit.data.catalog import load_data
+from sae_lit.data.changed import load, uniform_noise
 from sae_lit.data.mpi3d import MPI3D
 from sae_lit.models.zoo import PUBLISHED, specify
 from sae_lit.report import report

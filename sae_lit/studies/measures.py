@@ -27,8 +27,8 @@ from fastcore.basics import patch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from ..alignment.perturb import Changed, Perturbed
-from ..alignment.perturb import load as load_perturbed
+from ..data.changed import Changed, Perturbed
+from ..data.changed import load as load_perturbed
 from ..alignment.polarized import active_units, posterior
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
