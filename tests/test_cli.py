@@ -43,12 +43,14 @@ def finished(tmp_path_factory) -> Path:
     ],
     ids=" ".join,
 )
-def test_help(words: list[str], capsys):
+def test_help(words: list[str], monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "400")
     with pytest.raises(SystemExit) as end:
         main([*words, "--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
     assert "usage: sae-lit" in said and "{None}" not in said
+    assert not (silent := re.findall(r"^.*?(?:  |│ )\(default.*$", said, re.M)), f"no help: {silent}"
     if not words:
         assert all(name in said for name in COMMANDS)
 
