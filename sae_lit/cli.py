@@ -333,7 +333,7 @@ def source(self: Train, stored: dict) -> dict:
 def network(self: Train, stored: dict, image_shape: tuple[int, ...], seed: int) -> "Autoencoder":
     "The untrained model: named on the command line, or of the resumed run."
     import torch
-    from sae_lit.models.autoencoder import assemble
+    from sae_lit.models.autoencoder import Spec, assemble
     from sae_lit.models.zoo import PUBLISHED, specify
 
     named = (
@@ -351,10 +351,10 @@ def network(self: Train, stored: dict, image_shape: tuple[int, ...], seed: int) 
             tuned_for=tuned_for,
         )
         if named
-        else old
+        else Spec.from_dict(old)
     )
     if self.terms:
-        spec["terms"].update(self.terms)
+        spec.terms.update(self.terms)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return assemble(spec)
@@ -377,12 +377,12 @@ def __call__(self: Train) -> None:
     out = (
         self.out
         or Path("runs")
-        / f"{model.spec['name']}-{data.name.replace('/', '_').replace(':', '-')}-{options.get('seed', 0)}"
+        / f"{model.spec.name}-{data.name.replace('/', '_').replace(':', '-')}-{options.get('seed', 0)}"
     )
     with resumable(f"sae-lit train --resume --out {out}"):
         run = fit(model, data, out=out, resume=self.resume, device=self.device, **options)
     say(
-        f"{run.model.spec['name']}, {run.history[-1]['step']} steps, loss {run.history[-1]['loss']:.4g}: {out}\nnext: sae-lit evaluate {out}"
+        f"{run.model.spec.name}, {run.history[-1]['step']} steps, loss {run.history[-1]['loss']:.4g}: {out}\nnext: sae-lit evaluate {out}"
     )
 
 # %% ../nbs/D4_cli.ipynb #ca2fa32c
@@ -414,7 +414,7 @@ def __call__(self: Evaluate) -> None:
     from sae_lit.metrics.evaluation import evaluate
 
     model, data = opened(self.run)
-    with ticking(f"Scoring {model.spec['name']} on {data.name}"):
+    with ticking(f"Scoring {model.spec.name} on {data.name}"):
         scores = evaluate(model, data, self.n, self.n_test, self.seed, n_jobs=self.jobs)
     scores.save(home(self.run) / "scores.json")
     say(scores.table())
@@ -465,7 +465,7 @@ def drawn(self: Sample, model: "Autoencoder") -> "Callable[[int, int], Tensor]":
         )
     if self.sampler == "prior" and not model.has_prior:
         raise ValueError(
-            f"{model.spec['name']} was not trained to match a prior: use --sampler hybrid, or a model such as vae or wae"
+            f"{model.spec.name} was not trained to match a prior: use --sampler hybrid, or a model such as vae or wae"
         )
     makers = {
         "prior": lambda bank: PriorSampler(bank.shape[1]),
@@ -568,7 +568,7 @@ def __call__(self: Explore) -> None:
     path = place(self.out, home(self.run) / "figures/explorer.png")
     with ticking("Drawing"):
         self.still(models, data, path)
-    title = f"{' and '.join(m.spec['name'] for m in models)} on {data.name}"
+    title = f"{' and '.join(m.spec.name for m in models)} on {data.name}"
     say(path)
     serve(
         page(title, [found(run) for run in runs], config_of(found(self.run))["data"], self.seed, path.parent),
@@ -870,7 +870,7 @@ def fitting(self: Demo, data: "ImageDataset") -> int:
     from sae_lit.training.fit import fit
 
     model, times = build("sae-12", data.image_shape, preset="desk", seed=self.seed), []
-    recipe = model.spec["training"]
+    recipe = model.spec.training
     fit(
         model,
         data,

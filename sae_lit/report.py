@@ -74,15 +74,15 @@ def facts(
     seconds: float | None,  # the training took; None: not known
 ) -> dict[str, str]:
     "What the head of the page says."
-    spec, size = model.spec or {}, " × ".join(map(str, data.image_shape))
+    spec, size = model.spec, " × ".join(map(str, data.image_shape))
     structure = f"{model.latent_dim} latents in {len(model.groups)} variables, {sum(p.numel() for p in model.parameters()):,} parameters"
     known = {
-        "Model": f"{spec.get('name', 'own').upper()}: {structure}",
+        "Model": f"{(spec and spec.name or 'own').upper()}: {structure}",
         "Data": ": ".join(filter(None, [data.name, ORIGINS.get(data.name)])),
         "Pictures": f"{size} (channels × height × width)",
         "Training": f"{steps:,} steps" + (f", {seconds:,.0f} seconds" if seconds else ""),
     }
-    return known | ({"Scale": SCALES[spec["preset"]]} if spec.get("preset") in SCALES else {})
+    return known | ({"Scale": SCALES[spec.preset]} if spec and spec.preset in SCALES else {})
 
 # %% ../nbs/84_report.ipynb #66e14290
 def section(
@@ -192,7 +192,7 @@ def compose(
 ) -> str:  # HTML
     "The page."
     name, figure = (
-        (run.model.spec or {}).get("name", "autoencoder"),
+        run.model.spec and run.model.spec.name or "autoencoder",
         lambda which, alt: picture(folder / f"figures/{which}.png", alt),
     )
     parts = [

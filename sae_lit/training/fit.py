@@ -237,7 +237,8 @@ def update(self: Trainer) -> tuple[Tensor, dict[str, Tensor]]:  # loss and its t
 @patch
 def _run(self: Trainer, data: ImageDataset, out: str | Path | None, rows: dict) -> Run:
     "The run, with all that its result depends on"
-    config = {"model": self.model.spec, "data": data.loaded_as, "rows": rows, "recipe": asdict(self.recipe)}
+    spec = self.model.spec.to_dict() if self.model.spec else {}
+    config = {"model": spec, "data": data.loaded_as, "rows": rows, "recipe": asdict(self.recipe)}
     where = {"processes": str(self.accelerator.num_processes), "device": device_name(self.device)}
     config["versions"] = versions() | where
     return Run(self.model, None if out is None else Path(out), config=config)
@@ -450,7 +451,7 @@ RATES = {"adam": 2e-3, "muon": 0.02}  # where another optimiser than the preset'
 def recipe_for(model: Autoencoder, options: dict) -> Recipe:
     "The model's own recipe with these options on top; `ValueError` for unknown ones"
     known = {f.name for f in fields(Recipe)}
-    own = (model.spec or {}).get("training", {})
+    own = model.spec.training if model.spec else {}
     chosen = {**own, **options}
     unknown = sorted(map(str, set(chosen) - known))
     if unknown:
@@ -641,7 +642,7 @@ def fit_many(
     if len({id(model) for model in models}) < len(models) or not models:
         refuse(
             "models",
-            [m.spec.get("name") for m in models],
+            [m.spec and m.spec.name for m in models],
             "at least one, each given once",
             "build one for each seed",
         )
