@@ -359,7 +359,7 @@ def _check_terms(
         checks.refuse("terms", terms, "at least one weight above 0", "without one there is nothing to learn")
     lacking = _lacking(bottleneck, decoder, critic)
     for need, advice in NEEDS.items():
-        needing = sorted(name for name, term in found.items() if need in term.needs)
+        needing = sorted(name for name, declared in found.items() if need in declared.needs)
         if needing and need in lacking:
             raise ValueError(f"the terms {needing} {advice}")
     if unused := sorted(set(options) - set(terms)):
@@ -479,7 +479,7 @@ class Spec:
         own |= {part: Part(*own[part]) for part in _BUILT if part in own}
         return cls(**own, notes={name: value for name, value in entries.items() if name not in own})
 
-
+# %% ../../nbs/30_autoencoder.ipynb #30a00026
 _BUILT = ("encoder", "bottleneck", "decoder", "critic")  # in this order, which decides the initial weights
 
 

@@ -159,20 +159,22 @@ PRESETS: dict[str, Preset] = {
         residual={"width": 64, "cond": 256},
         critic={"width": 1000, "layers": 6},
     ),
-    "paper-128": Preset(
-        latent_dim=32,
-        training=_LARGE,
-        encoder=Part("ConvEncoder", {"channels": 128, "blocks": 16, "hidden": (512, 256, 128)}),
-        body={"channels": 128, "blocks": 16},
-        hourglass_hidden=(128, 256, 512),
-        transform_hidden=(64, 128, 256),
-        rung_hidden=(256, 128, 64),
-        joined=32,
-        residual_encoder={"width": 32},
-        residual={"width": 64, "cond": 256},
-        critic={"width": 1000, "layers": 6},
-    ),
 }
+
+# %% ../../nbs/32_zoo.ipynb #32a00014
+PRESETS["paper-128"] = Preset(
+    latent_dim=32,
+    training=_LARGE,
+    encoder=Part("ConvEncoder", {"channels": 128, "blocks": 16, "hidden": (512, 256, 128)}),
+    body={"channels": 128, "blocks": 16},
+    hourglass_hidden=(128, 256, 512),
+    transform_hidden=(64, 128, 256),
+    rung_hidden=(256, 128, 64),
+    joined=32,
+    residual_encoder={"width": 32},
+    residual={"width": 64, "cond": 256},
+    critic={"width": 1000, "layers": 6},
+)
 PRESETS["rfd"] = replace(
     PRESETS["paper-128"],
     training={**_LARGE, "lr": 5e-5},
@@ -224,6 +226,8 @@ PRESETS["dense"] = Preset(
     joined=32,
     critic={"width": 256, "layers": 6},
 )
+
+# %% ../../nbs/32_zoo.ipynb #32a00015
 PRESETS["vector"] = Preset(
     latent_dim=12,
     training={"lr": 2e-3, "schedule": "cosine", "warmup": 100, "batch_size": 128, "steps": 5000},
@@ -343,15 +347,16 @@ def _decoder(row: Row, image_shape: tuple[int, ...], latent_dim: int, sizes: Pre
     if row.decoder == "hourglass":
         if sizes.hourglass_hidden is None:
             return Part(sizes.hourglass, whole_code)
-        return Part(sizes.hourglass, whole_code | {"hidden": sizes.hourglass_hidden} | sizes.body)
+        arguments = {"latent_dim": latent_dim, "hidden": sizes.hourglass_hidden}
+        return Part(sizes.hourglass, {**arguments, "image_shape": image_shape, **sizes.body})
     body = {"image_shape": image_shape, **sizes.body, "hidden": sizes.transform_hidden}
     if row.decoder == "adaptive":
         arguments = {"latent_dim": latent_dim, "layers": row.layers, **body, "zero_bias": zero_bias}
         return Part("AdaptiveDecoder", arguments)
-    body = {"groups": equal_groups(latent_dim, row.layers), **body}
+    groups = equal_groups(latent_dim, row.layers)
     if row.decoder == "ladder":
-        return Part("LadderDecoder", {**body, "joined": sizes.joined})
-    return Part("StructuralDecoder", {**body, "zero_bias": zero_bias})
+        return Part("LadderDecoder", {"groups": groups, "joined": sizes.joined, **body})
+    return Part("StructuralDecoder", {"groups": groups, **body, "zero_bias": zero_bias})
 
 
 def _critic(latent_dim: int, sizes: Preset, as_released: bool) -> Part:

@@ -7,7 +7,6 @@ __all__ = ['STUDIES', 'OURS', 'CHANGES', 'Study', 'Cell', 'named', 'read_study',
            'check_data_name', 'check_model', 'check_options']
 
 # %% ../../nbs/81_studies.ipynb #18598e05
-import difflib
 import inspect
 import json
 import re
@@ -149,8 +148,7 @@ def nearest(
     known: list[str],
 ) -> str:
     "`unknown`'s second half: the nearest known names, then all"
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
-    return (f"did you mean {' or '.join(near)}? " if near else "") + f"Known are {', '.join(known)}"
+    return f"{checks.did_you_mean(name, known)}Known are {', '.join(known)}"
 
 # %% ../../nbs/81_studies.ipynb #2232fb50
 class Shelf(Mapping):
