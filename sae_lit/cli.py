@@ -264,20 +264,21 @@ class _Network:
 
         spec = self._spec(stored.get("model", {}), image_shape)
         if self.terms:
-            spec["terms"].update(self.terms)
+            spec.terms.update(self.terms)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             return assemble(spec)
 
 # %% ../nbs/D4_cli.ipynb #ee18b85f
 @patch
-def _spec(self: _Network, old: dict, image_shape: tuple[int, ...]) -> dict:
+def _spec(self: _Network, old: dict, image_shape: tuple[int, ...]) -> "Spec":  # noqa: F821
     "The specification that the options ask for; `old`, that of the resumed run, where they ask for nothing"
+    from sae_lit.models.autoencoder import Spec
     from sae_lit.models.zoo import PUBLISHED, specify
 
     asked = self.model or self.preset or self.wiring or self.terms or self.latent_dim is not None
     if old and not asked:
-        return old
+        return Spec.from_dict(old)
     published = any((self.data or "").startswith(name) for name in PUBLISHED)
     return specify(
         self.model or old.get("name", "sae-12"),
@@ -389,12 +390,12 @@ class Train(_Recipe):
         data, options = load_data(**self.source(stored)), self.recipe(stored)
         seed = options.get("seed", 0)
         model = self.network(stored, data.image_shape, seed)
-        name = f"{model.spec['name']}-{data.name.replace('/', '_').replace(':', '-')}-{seed}"
+        name = f"{model.spec.name}-{data.name.replace('/', '_').replace(':', '-')}-{seed}"
         out = self.out or Path("runs") / name
         with _resumable(f"sae-lit train --resume --out {out}"):
             run = fit(model, data, out=out, resume=self.resume, device=self.device, **options)
         last = run.history[-1]
-        _say(f"{run.model.spec['name']}, {last['step']} steps, loss {last['loss']:.4g}: {out}")
+        _say(f"{run.model.spec.name}, {last['step']} steps, loss {last['loss']:.4g}: {out}")
         _say(f"next: sae-lit evaluate {out}")
 
 # %% ../nbs/D4_cli.ipynb #ca018506
@@ -438,7 +439,7 @@ class Evaluate:
         from sae_lit.metrics.evaluation import evaluate
 
         model, data = _opened(self.run)
-        with _ticking(f"Scoring {model.spec['name']} on {data.name}"):
+        with _ticking(f"Scoring {model.spec.name} on {data.name}"):
             scores = evaluate(model, data, self.n, self.n_test, self.seed, n_jobs=self.jobs)
         scores.save(_output_of(self.run) / "scores.json")
         _say(scores.table())
@@ -524,7 +525,7 @@ def drawn(self: Sample, model: "Autoencoder") -> "Callable[[int, int], Tensor]":
     if self.sampler == "prior":
         if not model.has_prior:
             raise ValueError(
-                f"{model.spec['name']} was not trained to match a prior: use --sampler hybrid, "
+                f"{model.spec.name} was not trained to match a prior: use --sampler hybrid, "
                 "or a model such as vae or wae"
             )
         return PriorSampler(model.bank.shape[1])
@@ -605,7 +606,7 @@ def still(self: Explore, runs: list[Path]) -> tuple[str, Path]:
     path = _image_path(self.out, _output_of(self.run) / "figures/explorer.png")
     with _ticking("Drawing"):
         _save_figure(Explorer(models, data[0], self.seed).still(), path)
-    names = " and ".join(model.spec["name"] for model in models)
+    names = " and ".join(model.spec.name for model in models)
     return f"{names} on {data[0].name}", path
 
 # %% ../nbs/D4_cli.ipynb #0822006f
@@ -940,7 +941,7 @@ def fitting(self: Demo, data: "ImageDataset") -> int:
         times.append(time.monotonic())
 
     model = build("sae-12", data.image_shape, preset="desk", seed=self.seed)
-    most = model.spec["training"]["steps"]
+    most = model.spec.training["steps"]
     fit(model, data, seed=self.seed, steps=30, evaluate_every=0, callbacks=(note_time,))
     gaps = sorted(b - a for a, b in zip(times[9:], times[10:]))  # without the first steps, which warm up
     per_step = 1.05 * gaps[len(gaps) // 2]  # evaluations come on top

@@ -82,17 +82,17 @@ def _facts(
     seconds: float | None,  # the training took; None: not known
 ) -> dict[str, str]:
     "The entries in the head of the page"
-    spec, size = model.spec or {}, " × ".join(map(str, data.image_shape))
+    spec, size = model.spec, " × ".join(map(str, data.image_shape))
     parameters = sum(p.numel() for p in model.parameters())
     structure = f"{model.latent_dim} latents in {len(model.groups)} variables, {parameters:,} parameters"
     known = {
-        "Model": f"{spec.get('name', 'own').upper()}: {structure}",
+        "Model": f"{(spec.name if spec else 'own').upper()}: {structure}",
         "Data": ": ".join(filter(None, [data.name, _ORIGINS.get(data.name)])),
         "Images": f"{size} (channels × height × width)",
         "Training": f"{steps:,} steps" + (f", {seconds:,.0f} seconds" if seconds else ""),
     }
-    if spec.get("preset") in _SCALES:
-        known["Scale"] = _SCALES[spec["preset"]]
+    if spec and spec.preset in _SCALES:
+        known["Scale"] = _SCALES[spec.preset]
     return known
 
 # %% ../nbs/84_report.ipynb #66e14290
@@ -188,7 +188,7 @@ def _compose(
     head = ""
     for name, value in _facts(run.model, data, run.history[-1]["step"], seconds).items():
         head += f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>"
-    name = (run.model.spec or {}).get("name", "autoencoder").upper()
+    name = (run.model.spec.name if run.model.spec else "autoencoder").upper()
     title = html.escape(f"{name} on {data.name}")
     return _PAGE.substitute(style=_STYLE, title=title, facts=head, sections="\n".join(parts))
 

@@ -49,8 +49,8 @@ def runs(arm: MPI3DTwin, tmp_path_factory) -> list[Path]:
 def test_published_weights_are_those_of_mpi3d():
     "Tripod's authors tuned for MPI3D; the twin has the same grid and takes the same weights and code size."
     spec = specify("tripod", (3, 64, 64), tuned_for="mpi3d-twin")
-    assert {term: spec["terms"][term] for term in ("klm", "nhp")} == PUBLISHED["mpi3d"]["terms"]
-    assert spec["bottleneck"][1]["latent_dim"] == 14
+    assert {term: spec.terms[term] for term in ("klm", "nhp")} == PUBLISHED["mpi3d"]["terms"]
+    assert spec.bottleneck.arguments["latent_dim"] == 14
 
 
 def test_train_evaluate_and_explore(runs: list[Path], arm: MPI3DTwin, monkeypatch, capsys):

@@ -6,7 +6,6 @@
 __all__ = ['STUDIES', 'Cell', 'Study', 'nearest', 'named', 'read_study', 'find']
 
 # %% ../../nbs/81_studies.ipynb #18598e05
-import difflib
 import inspect
 import json
 import re
@@ -116,8 +115,7 @@ def nearest(
     known: list[str],
 ) -> str:
     "The second half of an error about an unknown name: the nearest known names, then all"
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
-    return (f"did you mean {' or '.join(near)}? " if near else "") + f"Known are {', '.join(known)}"
+    return f"{checks.did_you_mean(name, known)}Known are {', '.join(known)}"
 
 
 def named(*names: str) -> dict[str, dict]:
