@@ -204,6 +204,19 @@ def computable(
             missing[name] = str(error)
     return found | {"missing": missing}
 
+# %% ../../nbs/67_disentanglement.ipynb #67a0b00c
+def _asked(metrics: Sequence[str] | None) -> tuple[str, ...]:
+    "Check the names of metrics; None stands for all"
+    asked = _METRICS if metrics is None else tuple(metrics)
+    if unknown := sorted({*asked} - {*_METRICS}):
+        raise ValueError(f"unknown metrics {unknown}; expected some of {list(_METRICS)}")
+    return asked
+
+
+def _still(columns: np.ndarray) -> list[int]:
+    "Find the columns that are constant, from 0"
+    return np.flatnonzero(np.ptp(columns, 0) == 0).tolist()
+
 # %% ../../nbs/67_disentanglement.ipynb #90f887be
 @checked(dci_model=one_of(MODELS), bootstrap=whole(0), confidence=real(0, 1, "()"))
 def disentanglement(
@@ -227,9 +240,7 @@ def disentanglement(
     below 0, `confidence` outside (0, 1), fewer than ten samples without `test` (unless nothing is fitted),
     and as `as_arrays` does.
     """
-    asked = _METRICS if metrics is None else tuple(metrics)
-    if unknown := sorted({*asked} - {*_METRICS}):
-        raise ValueError(f"unknown metrics {unknown}; expected some of {list(_METRICS)}")
+    asked = _asked(metrics)
     codes, factors = as_arrays(codes, factors)
     train, fresh = ([], []), ([], [])
     if {*asked} & {*_FITTED}:
@@ -244,15 +255,8 @@ def disentanglement(
 
     found = computable({name: partial(score, name) for name in _METRICS if name in asked})
     intervals = {name: found.pop(f"{name} interval") for name in _COUNTED if f"{name} interval" in found}
-    return Disentanglement(
-        samples=len(codes),
-        split=(len(train[0]), len(fresh[0])),
-        latents=codes.shape[1],
-        dead=np.flatnonzero(np.ptp(codes, 0) == 0).tolist(),
-        factors=factors.shape[1],
-        constant=np.flatnonzero(np.ptp(factors, 0) == 0).tolist(),
-        seed=seed,
-        intervals=intervals,
-        confidence=confidence if intervals else None,
-        **found,
-    )
+    about = dict(samples=len(codes), latents=codes.shape[1], factors=factors.shape[1], seed=seed)
+    about |= dict(split=(len(train[0]), len(fresh[0])), dead=_still(codes), constant=_still(factors))
+    if intervals:
+        about |= dict(intervals=intervals, confidence=confidence)
+    return Disentanglement(**about, **found)

@@ -226,10 +226,10 @@ class _Encoder:
 
 # %% ../../nbs/68_evaluation.ipynb #16608c1f
 def fidelity_scores(
-    model: nn.Module,
-    data: ImageDataset,
+    model: nn.Module,  # With `encode` and `decode`
+    data: ImageDataset,  # Its test part is used
     n: int,  # Images on each side; 0: no scores
-    seed: int,
+    seed: int,  # Which images and samples
     encode: Callable[[Tensor], Tensor] | None = None,  # Rows in the storage to codes; None: by the model
 ) -> dict:
     "Compute the fields of `Scores` about fidelity; raise ValueError for too few test images"
@@ -238,8 +238,8 @@ def fidelity_scores(
         return {}
     if looked_at <= FactorNet.feature_dim:
         raise ValueError(
-            f"{looked_at} test pictures; it compares {FactorNet.feature_dim} features, "
-            f"and needs at least {FactorNet.feature_dim + 1} pictures"
+            f"{looked_at} test images; it compares {FactorNet.feature_dim} features, "
+            f"and needs at least {FactorNet.feature_dim + 1} images"
         )
     codes = None if encode is None else encode(test_pictures(data, n, seed).source_rows(slice(None)))
     return model_fidelity(model, data, n, seed, codes=codes) | {"looked_at": looked_at}
@@ -281,7 +281,7 @@ def evaluate(
     rng, test = torch.Generator().manual_seed(seed), data.part("test")
     if not len(test):
         raise ValueError(
-            f"{data!r} leaves no picture for the test part; give three pictures or more, "
+            f"{data!r} leaves no image for the test part; give three images or more, "
             "of which a fifth is kept for scores"
         )
     pick = torch.randperm(len(data), generator=rng)[: n + n_test]

@@ -33,7 +33,7 @@ def _at_resolution(
     square = images.ndim == 4 and images.shape[2] == images.shape[3] > 0
     if not square or images.shape[1] not in (1, 3):
         raise ValueError(
-            f"pictures have shape {list(images.shape)}; expected [N, 1 or 3, S, S]: "
+            f"images have shape {list(images.shape)}; expected [N, 1 or 3, S, S]: "
             "crop them to squares, or choose channels first"
         )
     if images.shape[2] != resolution:

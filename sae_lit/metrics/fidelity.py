@@ -49,7 +49,7 @@ class _Rows(Dataset):
     def __getitems__(self, index: list[int]) -> list[Tensor]:
         return list(self.rows[index].unbind())
 
-
+# %% ../../nbs/66_fidelity.ipynb #66a0b009
 @lru_cache
 def _registered() -> str:  # Its name in torch-fidelity's registry
     "Register, once per process, the extractor that returns the features it gets"
@@ -93,7 +93,7 @@ def _check_enough(
             f"the Fréchet distance of {dim} features needs at least {least}: "
             "take more images, fewer features, or frechet=False"
         )
-    raise ValueError(f"{count} {side} pictures; {needed}")
+    raise ValueError(f"{count} {side} images; {needed}")
 
 
 def _check_features(real: Tensor, fake: Tensor, frechet: bool) -> None:
@@ -109,7 +109,7 @@ def _check_features(real: Tensor, fake: Tensor, frechet: bool) -> None:
                 f"{side} features hold NaN or infinity; check the images and the feature extractor"
             )
 
-# %% ../../nbs/66_fidelity.ipynb #4716e10c
+# %% ../../nbs/66_fidelity.ipynb #66a0b008
 _THEIRS = {
     "frechet": "frechet_inception_distance",
     "kernel": "kernel_inception_distance_mean",
@@ -117,8 +117,9 @@ _THEIRS = {
     "precision": "precision",
     "recall": "recall",
 }  # scores by our names and by torch-fidelity's
+_QUIETLY = dict(batch_size=4096, cuda=False, cache=False, save_cpu_ram=True, verbose=False)
 
-
+# %% ../../nbs/66_fidelity.ipynb #4716e10c
 @checked(real=shape("M", "d"), fake=shape("N", "d"))
 def feature_distances(
     real: Tensor,  # Features of real images, [M, d]
@@ -147,11 +148,7 @@ def feature_distances(
         prc=prc,
         kid_subset_size=min(1000, len(real), len(fake)),
         rng_seed=seed,
-        batch_size=4096,
-        cuda=False,
-        cache=False,
-        save_cpu_ram=True,
-        verbose=False,
+        **_QUIETLY,
     )
     found = {name: scores[theirs] for name, theirs in _THEIRS.items() if theirs in scores}
     if frechet:
@@ -164,7 +161,7 @@ _Images = Tensor | np.ndarray | ImageDataset | Iterable[Tensor]  # [N, C, H, W],
 
 def _as_bytes(
     images: Tensor | np.ndarray,  # [N, 1 or 3, H, W] or one image [1 or 3, H, W]; uint8, or floats in [0, 1]
-    name: str = "pictures",  # What to call them in an error
+    name: str = "images",  # What to call them in an error
 ) -> Tensor:  # uint8 [N, 3, H, W]
     "Convert images to bytes in three channels; raise ValueError for another shape, type or range"
     images = tensor(name, images, look=False)
@@ -183,7 +180,7 @@ def _as_bytes(
 def _pieces(images: _Images, batch_size: int, name: str) -> Iterable[Tensor | np.ndarray]:
     "Read images of any kind piece by piece; raise ValueError for what cannot be images"
     if isinstance(images, str) or not isinstance(images, Iterable | ImageDataset):
-        kinds = "pictures: an array [N, C, H, W], a data set, or anything that yields pieces of that"
+        kinds = "images: an array [N, C, H, W], a data set, or anything that yields pieces of that"
         refuse(name, images, kinds)
     if isinstance(images, ImageDataset):
         return (images.images(rows) for rows in torch.arange(len(images)).split(batch_size))
@@ -312,7 +309,7 @@ def _extract(
     images: _Images,  # Any kind
     extractor: _Extractor,
     batch_size: int = 256,
-    name: str = "pictures",  # What to call them in an error
+    name: str = "images",  # What to call them in an error
 ) -> Tensor:  # float32 [N, feature_dim], on the CPU
     "Compute features of images, on a GPU where there is one; raise ValueError where there are no images"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -354,13 +351,13 @@ def _reference_features(
 ) -> Tensor:  # float32 [N, feature_dim]
     "Load the features of real images from the cache, or compute them; raise ValueError as `_extract` does"
     if not cache or getattr(real, "loaded_as", None) is None:
-        return _extract(real, extractor, batch_size, "real pictures")
+        return _extract(real, extractor, batch_size, "real images")
     path = cache_folder() / "fidelity" / _reference_name(real, extractor)
     try:
         return load_file(path)["features"]
     except (OSError, SafetensorError, KeyError):
         pass  # not there, or damaged: compute them
-    features = _extract(real, extractor, batch_size, "real pictures")
+    features = _extract(real, extractor, batch_size, "real images")
     try:
         atomically(path, lambda temporary: save_file({"features": features}, temporary))
     except OSError:
@@ -390,7 +387,7 @@ def _distances(
             _check_enough(len(images), extractor.feature_dim, side, asked["frechet"])
     reference = _reference_features(real, extractor, batch_size, cache)
     for kind, fake in fakes.items():
-        scores = feature_distances(reference, _extract(fake, extractor, batch_size, "fake pictures"), **asked)
+        scores = feature_distances(reference, _extract(fake, extractor, batch_size, "fake images"), **asked)
         found[kind] = {_NAMES[features].get(name, name): value for name, value in scores.items()}
     return found
 
@@ -449,7 +446,7 @@ def test_pictures(
 ) -> ImageDataset:  # A view, nothing is copied
     "Draw real test images without replacement; raise ValueError for n < 1"
     if n < 1:
-        raise ValueError(f"n={n}; expected at least one picture")
+        raise ValueError(f"n={n}; expected at least one image")
     test = data.part("test")
     view = copy.copy(test)
     view.rows = test.source_rows(torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n])

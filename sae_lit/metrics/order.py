@@ -29,7 +29,7 @@ def _lost_by_a_sum(
     n, curves = len(curves), curves.double()
     total = curves.var(1, correction=0).sum(1).mean()
     if total == 0:
-        raise ValueError("no picture changes along this factor; there is nothing to draw")
+        raise ValueError("no image changes along this factor; there is nothing to draw")
     average = curves.mean(0).var(0, correction=0).sum()
     return float(1 - (n * average - total) / ((n - 1) * total))
 
