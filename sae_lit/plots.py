@@ -25,7 +25,7 @@ from .data.figures import COLOURS, FONT, WIDTH, canvas, heat_map, variables
 from .metrics.evaluation import Scores
 from .metrics.information import mutual_information
 from .models.codes import bank_of, device_of, encode_at, evaluating
-from .sampling.explorer import tells
+from .sampling.explorer import main_factors as tells
 from .sampling.hybrid import HybridSampler
 from .sampling.samplers import PriorSampler
 from .sampling.traversal import latent_labels, plot_grid, plot_traversal, put_rows, traverse
