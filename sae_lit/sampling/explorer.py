@@ -240,7 +240,7 @@ def build(
         slider.observe(lambda _, d=d: self.on_move(d), "value")
 
     self.mixers, variables = [], []
-    tip = "draw this variable from another picture of the bank"
+    tip = "draw this variable from another image of the bank"
     for g, group in enumerate(self.model.groups):
         button = w.Button(description="mix", tooltip=tip, layout=w.Layout(width="48px"))
         button.on_click(lambda _, g=g: mix(self, g))
@@ -310,7 +310,7 @@ class Explorer:
         models, banks = _models_and_banks(model, bank)
         self.data, self.size, self.folder = _as_dataset(data), size, Path(folder)
         if self.data is None and len(models) > 1:
-            raise ValueError("models side by side are shown the same picture, so pass data=")
+            raise ValueError("models side by side are shown the same image, so pass data=")
         self.seeds = torch.Generator().manual_seed(seed)
         self.panels = [self.panel(*pair, seed) for pair in zip(models, banks)]
         self.titles = ["decoded"]
@@ -464,17 +464,17 @@ def save(self: Explorer) -> None:
 # %% ../../nbs/52_explorer.ipynb #9f928278
 @checked(size=whole(1))
 def explore(
-    model: object,  # With `encode` [B, C, H, W] -> [B, D] and `decode` [B, D] -> [B, C, H, W] in [0, 1],
-    # or such a pair of functions; a list of these is shown side by side
+    model: object,  # With `encode` and `decode`, or a pair of such functions, or a list of these
     data: ImageDataset | Tensor | np.ndarray | None = None,  # Images to start from; None: the bank's latents
     seed: int = 0,  # Determines images and hybrids
-    bank: Tensor | Sequence[Tensor] | None = None,  # Defines the ranges, [N, D], or one per model;
-    # None: `model.bank`, or 128 training images
+    bank: Tensor | Sequence[Tensor] | None = None,  # Defines the ranges, [N, D], or one per model
     size: int = 256,  # Pixels of an image on the screen
     folder: str | Path = ".",  # For saved images
 ) -> "VBox":  # An ipywidgets box
     """Show sliders over the latents of one model or several, in a notebook
 
+    `encode` maps images [B, C, H, W] to latents [B, D], `decode` maps these to images in [0, 1]. Several
+    models stand side by side. Without `bank` the ranges come from `model.bank`, or from 128 training images.
     `ValueError` without data and bank, and for what is not a model or a pair of functions."""
     return Explorer(model, data, seed, bank, size, folder).widget
 
