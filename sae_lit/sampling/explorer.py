@@ -65,8 +65,8 @@ class _Explored(nn.Module):
             raise ValueError(f"cannot explore a {type(model).__name__}; expected {expected}")
         self.functions = (model.encode, model.decode) if _is_model(model) else tuple(model)
         self.groups, self.bank = getattr(model, "groups", None), bank_of(model)
-        spec = getattr(model, "spec", None) or {}
-        self.name = spec.get("name") or (type(model).__name__ if _is_model(model) else "own functions")
+        name = type(model).__name__ if _is_model(model) else "own functions"
+        self.name = getattr(getattr(model, "spec", None), "name", None) or name
         owners = [getattr(f, "__self__", f) for f in self.functions]  # a method's object
         self.networks = nn.ModuleList(f for f in owners if isinstance(f, nn.Module))
 
