@@ -34,12 +34,12 @@ BLUE, ORANGE, GREEN, RED, SKY, PURPLE, BLACK = COLOURS = (
     "#56B4E9",
     "#CC79A7",
     "#000000",
-)  # Okabe and Ito's
-GREY = "#8C8C8C"  # behind blue or black only: colour-blind eyes take it for GREEN or PURPLE
-HEAT = "cividis"  # Nuñez, Anderton & Renslow 2018: lightness grows evenly, for colour-blind readers too
+)
+GREY = "#8C8C8C"  # behind blue or black only: colour-blind readers confuse it with GREEN or PURPLE
+HEAT = "cividis"  # lightness grows evenly, for colour-blind readers too (Nuñez et al. 2018)
 
 # %% ../../nbs/A2_figures.ipynb #0b3a7c2b
-WIDTH, DOTS, FONT = 5.25, 80, 8  # inches, dots an inch: 420 pixels; points: 9 of these pixels
+WIDTH, DOTS, FONT = 5.25, 80, 8  # inches, dots per inch, points; FONT is 9 pixels high
 
 
 def smallest_text(
@@ -95,7 +95,7 @@ BOOKKEEPING = frozenset(
     "SignedCanvas signature digest digest_of written needed words plain BOOKKEEPING".split()
 )
 
-
+# %% ../../nbs/A2_figures.ipynb #69b3bcd1
 @cache
 def digest(
     code: str,  # what draws: a cell, or functions
@@ -160,7 +160,8 @@ def canvas(
     "A blank figure in the common look; `ValueError` for one that a README would shrink"
     if not 0 < width <= WIDTH + 1e-6:
         raise ValueError(
-            f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, which a README shows without shrinking: use more rows"
+            f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, "
+            "which a README shows without shrinking: use more rows"
         )
     with plt.rc_context(
         {"font.size": FONT, "axes.titlesize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}
@@ -168,9 +169,8 @@ def canvas(
         figure, axes = plt.subplots(
             rows, columns, figsize=(width, height), dpi=DOTS, layout="constrained", squeeze=False, **options
         )
-        interactive = (
-            plt.isinteractive()
-        )  # the first figure of a notebook switches it on, the end of this block would switch it off
+        # the first figure of a notebook switches it on, the end of this block would switch it off
+        interactive = plt.isinteractive()
     if interactive:
         plt.ion()
     plt.close(figure)
@@ -202,30 +202,31 @@ def heat_map(
     values: ArrayLike,  # not negative, [rows, columns]; cells with NaN stay empty
     rows: Sequence[str],  # their names
     columns: Sequence[str],
-    blocks: Mapping[str, int]
-    | None = None,  # name of each block of neighbouring columns, and how many it has
+    blocks: Mapping[str, int] | None = None,  # name of each block of neighbouring columns, and its length
     square: bool = False,  # rows are in the same blocks
     high: float | None = None,  # value of the lightest colour; None: the largest
     title: str = "",
     xlabel: str = "",
     ylabel: str = "",
 ) -> Figure:  # not shown
-    "A matrix in colours; `ValueError` for names or blocks that do not fit it, and for a matrix that holds no number"
+    "A matrix in colours; `ValueError` for names or blocks that do not fit it, and for a matrix \
+that holds no number"
     values = np.asarray(values, float)
     if values.shape != (len(rows), len(columns)):
         raise ValueError(
-            f"{len(rows)} row and {len(columns)} column names for a matrix {list(values.shape)}; expected as many"
+            f"{len(rows)} row and {len(columns)} column names for a matrix {list(values.shape)}; "
+            "expected as many"
         )
     if not np.isfinite(values).any():
         raise ValueError(f"none of the matrix's {values.size} values is finite; there is nothing to draw")
     if blocks and sum(blocks.values()) != len(columns):
         raise ValueError(
-            f"blocks {dict(blocks)} of the groups hold {sum(blocks.values())} columns, the matrix has {len(columns)}; expected as many"
+            f"blocks {dict(blocks)} of the groups hold {sum(blocks.values())} columns, "
+            f"the matrix has {len(columns)}; expected as many"
         )
     wide, names = len(columns) > 12, 0.068 * max(map(len, rows)) + 0.3 * bool(ylabel) + 0.25
-    tall = (
-        max(map(len, columns)) > 4 or wide and max(map(len, columns)) > 2
-    )  # names of columns are written upwards
+    # names of columns are written upwards
+    tall = max(map(len, columns)) > 4 or wide and max(map(len, columns)) > 2
     height = (
         0.27 * len(rows)
         + 0.3
