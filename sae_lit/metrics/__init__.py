@@ -5,9 +5,8 @@ from sae_lit.metrics.disentanglement import Disentanglement, disentanglement
 from sae_lit.metrics.explicitness import explicitness
 from sae_lit.metrics.fidelity import fidelity, model_fidelity
 from sae_lit.metrics.infomec import InfoMEC, infomec
-from sae_lit.metrics.information import mig, mutual_information
+from sae_lit.metrics.information import mig, modularity, mutual_information
 from sae_lit.metrics.irs import irs
-from sae_lit.metrics.modularity import modularity
 from sae_lit.metrics.order import home_variable, nonlinearity, order_correlation
 from sae_lit.metrics.responses import (
     causal_completeness,

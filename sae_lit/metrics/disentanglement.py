@@ -19,9 +19,8 @@ from torch import Tensor
 from ..data.checks import checked, one_of, real, whole
 from .dci import MODELS, dci, train_and_test
 from .explicitness import explicitness
-from .information import as_arrays, gap, joint_counts, numbered
+from .information import as_arrays, gap, joint_counts, modular, numbered
 from .irs import irs
-from .modularity import modular
 from .sap import sap
 
 # %% ../../nbs/67_disentanglement.ipynb #320ffc42
