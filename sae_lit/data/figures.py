@@ -44,7 +44,7 @@ WIDTH, DOTS, FONT = 5.25, 80, 8  # inches, dots per inch, points; FONT is 9 pixe
 
 def smallest_text(
     figure: Figure,
-    width: float = 420,  # pixels to which it is shrunk, unless it has fewer at 80 dots an inch
+    width: float = 420,  # pixels to which it is shrunk, unless it has fewer at 80 dots per inch
 ) -> float:  # pixels; infinite where nothing is written
     "Size of the smallest letters of a figure when it is shown that narrow"
     figure.draw_without_rendering()
@@ -95,7 +95,7 @@ BOOKKEEPING = frozenset(
     "SignedCanvas signature digest digest_of written needed words plain BOOKKEEPING".split()
 )
 
-# %% ../../nbs/A2_figures.ipynb #69b3bcd1
+# %% ../../nbs/A2_figures.ipynb #af34dc32
 @cache
 def digest(
     code: str,  # what draws: a cell, or functions

@@ -72,7 +72,7 @@ def _read_partition(path: Path, count: int) -> np.ndarray:  # uint8 `[N]`: 0 tra
             raise ValueError(f"{path}: line {i} is {line[:40]!r}, expected '{i:06}.jpg' and 0, 1 or 2")
     return np.array([int(line[10:]) for line in lines], np.uint8)
 
-# %% ../../nbs/B4_photos.ipynb #30e366e4
+# %% ../../nbs/B4_photos.ipynb #979005e0
 def _celeba_images(beside: Path) -> Path:
     "Return the folder of the images near the list's folder, or where it should be"
     for around in (beside, beside.parent / "Img", beside / "Img"):
