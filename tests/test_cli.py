@@ -110,7 +110,7 @@ MISTAKES = {  # words, and what the error must name
     "train --resume --lr 0.1 --out RUN": "recipe.lr: 0.02 there, 0.1 now",
     "train --resume --model ae --out RUN": "model.name: sae-2 there, ae now",
     "train --data shapes3d --root EMPTY": "3dshapes.h5 is not in",
-    "train --data folder:EMPTY": "holds no pictures",
+    "train --data folder:EMPTY": "holds no images",
     "train --terms klmm 1": "unknown loss term 'klmm'",
     "train --resume --terms bernoulli 2 --out RUN": "model.terms",
     "train --resume --out sae-12-shapes3d-twin": "sae-12-shapes3d-twin is not a run folder",

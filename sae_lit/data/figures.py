@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'RED', 'SKY', 'PURPLE', 'BLACK', 'COLOURS', 'GREY', 'HEAT', 'WIDTH', 'DOTS', 'FONT',
-           'BOOKKEEPING', 'smallest_text', 'needed', 'words', 'written', 'digest', 'digest_of', 'signature', 'plain',
-           'SignedCanvas', 'canvas', 'short', 'heat_map', 'write', 'part', 'variables']
+           'smallest_text', 'digest', 'digest_of', 'signature', 'SignedCanvas', 'canvas', 'heat_map', 'variables']
 
 # %% ../../nbs/A2_figures.ipynb #8f952fac
 import ast
@@ -34,17 +33,17 @@ BLUE, ORANGE, GREEN, RED, SKY, PURPLE, BLACK = COLOURS = (
     "#56B4E9",
     "#CC79A7",
     "#000000",
-)  # Okabe and Ito's
-GREY = "#8C8C8C"  # behind blue or black only: colour-blind eyes take it for GREEN or PURPLE
-HEAT = "cividis"  # Nuñez, Anderton & Renslow 2018: lightness grows evenly, for colour-blind readers too
+)
+GREY = "#8C8C8C"  # behind blue or black only: colour-blind readers confuse it with GREEN or PURPLE
+HEAT = "cividis"  # lightness grows evenly, for colour-blind readers too (Nuñez et al. 2018)
 
 # %% ../../nbs/A2_figures.ipynb #0b3a7c2b
-WIDTH, DOTS, FONT = 5.25, 80, 8  # inches, dots an inch: 420 pixels; points: 9 of these pixels
+WIDTH, DOTS, FONT = 5.25, 80, 8  # inches, dots per inch, points; FONT is 9 pixels high
 
 
 def smallest_text(
     figure: Figure,
-    width: float = 420,  # pixels to which it is shrunk, unless it has fewer at 80 dots an inch
+    width: float = 420,  # pixels to which it is shrunk, unless it has fewer at 80 dots per inch
 ) -> float:  # pixels; infinite where nothing is written
     "Size of the smallest letters of a figure when it is shown that narrow"
     figure.draw_without_rendering()
@@ -52,12 +51,12 @@ def smallest_text(
     return min(points, default=np.inf) / 72 * min(DOTS, width / figure.get_figwidth())
 
 # %% ../../nbs/A2_figures.ipynb #d178830f
-def needed(
+def _needed(
     text: str,  # of a module
     names: set[str],  # of functions, classes and constants
     without: frozenset[str] = frozenset(),  # names that are not followed
 ) -> str:  # without comments; "" for names that the module does not define
-    "The parts of a module that define these names, and what they use in turn"
+    "Return the parts of a module that define these names, and what they use in turn"
     parts = {}
     for node in ast.parse(text).body:
         targets = [node] if hasattr(node, "name") else getattr(node, "targets", [])
@@ -69,21 +68,20 @@ def needed(
         if name in found or name not in parts:
             continue
         found[name] = "\n".join(map(ast.unparse, parts[name]))
-        wanted |= words(found[name]) - without
+        wanted |= _words(found[name]) - without
     return "\n".join(found[name] for name in sorted(found))
 
 # %% ../../nbs/A2_figures.ipynb #388473a6
-def words(code: str) -> set[str]:
-    "Names and attributes that a piece of code mentions"
+def _words(code: str) -> set[str]:
+    "Return names and attributes that a piece of code mentions"
     nodes = list(ast.walk(ast.parse(code)))
-    return {n.id for n in nodes if isinstance(n, ast.Name)} | {
-        n.attr for n in nodes if isinstance(n, ast.Attribute)
-    }
+    names = {n.id for n in nodes if isinstance(n, ast.Name)}
+    return names | {n.attr for n in nodes if isinstance(n, ast.Attribute)}
 
 # %% ../../nbs/A2_figures.ipynb #dd0fc470
 @cache
-def written(module: str) -> str:
-    "The source of a module; `ModuleNotFoundError` where there is none"
+def _written(module: str) -> str:
+    "Read the source of a module; ModuleNotFoundError if there is none"
     found = importlib.util.find_spec(module)
     if found is None:
         raise ModuleNotFoundError(f"no module {module!r}; expected one of the package")
@@ -91,17 +89,17 @@ def written(module: str) -> str:
 
 
 # names of this section, which do not change how a figure looks
-BOOKKEEPING = frozenset(
-    "SignedCanvas signature digest digest_of written needed words plain BOOKKEEPING".split()
+_BOOKKEEPING = frozenset(
+    "SignedCanvas signature digest digest_of _written _needed _words _plain _BOOKKEEPING".split()
 )
 
-
+# %% ../../nbs/A2_figures.ipynb #e19219ac
 @cache
 def digest(
     code: str,  # what draws: a cell, or functions
 ) -> str:  # twelve hexadecimal digits
-    "Code and the common look, without comments and layout; `SyntaxError` for what is not Python"
-    look = needed(written("sae_lit.data.figures"), {"canvas"} | words(code), BOOKKEEPING)
+    "Digest code and the common look, without comments and layout; SyntaxError if it is not Python"
+    look = _needed(_written("sae_lit.data.figures"), {"canvas"} | _words(code), _BOOKKEEPING)
     return hashlib.sha256(f"{ast.unparse(ast.parse(code))}\n{look}".encode()).hexdigest()[:12]
 
 
@@ -109,15 +107,19 @@ def digest(
 def digest_of(
     functions: str,  # such as "sae_lit.studies.ledger:plot_intervals", several joined by spaces
 ) -> str:
-    "The digest of functions of the package, as they are written today"
-    pairs = [part.split(":") for part in functions.split()]
-    return digest("\n".join(needed(written(module), {name}) for module, name in pairs))
+    "Digest functions of the package, as they are written today"
+    parts = []
+    for function in functions.split():
+        module, name = function.split(":")
+        without = _BOOKKEEPING if module == "sae_lit.data.figures" else frozenset()
+        parts.append(_needed(_written(module), {name}, without))
+    return digest("\n".join(parts))
 
 # %% ../../nbs/A2_figures.ipynb #88a7de6c
 def signature(
     frame: FrameType | None,  # of the function that asked for a canvas
 ) -> str:  # such as "sae_lit.studies.ledger:plot_intervals 0123456789ab", or "cell 0123456789ab"
-    'Which code draws, and its digest; "unknown" where no source can be found'
+    'Return which code draws, and its digest; "unknown" if no source can be found'
     at_work = []
     while frame and frame.f_globals.get("__name__", "").startswith("sae_lit."):
         at_work.append(f"{frame.f_globals['__name__']}:{frame.f_code.co_qualname.split('.')[0]}")
@@ -125,15 +127,14 @@ def signature(
     functions = " ".join(dict.fromkeys(at_work))
     if functions:
         return f"{functions} {digest_of(functions)}"
-    cell = plain("".join(linecache.getlines(frame.f_code.co_filename))) if frame else ""
+    cell = _plain("".join(linecache.getlines(frame.f_code.co_filename))) if frame else ""
     return f"cell {digest(cell)}" if cell.strip() else "unknown"
 
 # %% ../../nbs/A2_figures.ipynb #0528cbcc
-def plain(source: str) -> str:
-    "A cell without magics and shell lines, ready for `ast`"
-    return (
-        "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines()) + "\n"
-    )
+def _plain(source: str) -> str:
+    "Return a cell without magics and shell lines, ready for `ast`"
+    lines = ["" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines()]
+    return "\n".join(lines) + "\n"
 
 
 class SignedCanvas(FigureCanvasAgg):
@@ -160,7 +161,8 @@ def canvas(
     "A blank figure in the common look; `ValueError` for one that a README would shrink"
     if not 0 < width <= WIDTH + 1e-6:
         raise ValueError(
-            f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, which a README shows without shrinking: use more rows"
+            f"width={width:.4g} inches; expected more than 0 and at most {WIDTH}, "
+            "which a README shows without shrinking: use more rows"
         )
     with plt.rc_context(
         {"font.size": FONT, "axes.titlesize": FONT, "xtick.labelsize": FONT, "ytick.labelsize": FONT}
@@ -168,9 +170,8 @@ def canvas(
         figure, axes = plt.subplots(
             rows, columns, figsize=(width, height), dpi=DOTS, layout="constrained", squeeze=False, **options
         )
-        interactive = (
-            plt.isinteractive()
-        )  # the first figure of a notebook switches it on, the end of this block would switch it off
+        # the first figure of a notebook switches it on, the end of this block would switch it off
+        interactive = plt.isinteractive()
     if interactive:
         plt.ion()
     plt.close(figure)
@@ -183,92 +184,40 @@ def canvas(
     return figure, axes
 
 # %% ../../nbs/A2_figures.ipynb #8edb87ca
-def short(
-    x: float,
-) -> str:  # "" for NaN
-    "Two decimals, without what would not fit into a cell"
+def _short(x: float) -> str:
+    "Write a number with two decimals at most, so that it fits into a cell; nothing for NaN"
     if not np.isfinite(x):
         return ""
-    return (
-        f"{x:.0f}"
-        if abs(x) >= 10 or abs(x) < 0.005
-        else f"{x:.1f}"
-        if abs(x) >= 9.995
-        else f"{x:.2f}".replace("0.", ".")
-    )
+    if abs(x) >= 10 or abs(x) < 0.005:
+        return f"{x:.0f}"
+    if abs(x) >= 9.995:
+        return f"{x:.1f}"
+    return f"{x:.2f}".replace("0.", ".")
 
-# %% ../../nbs/A2_figures.ipynb #6ecb1ffb
-def heat_map(
-    values: ArrayLike,  # not negative, [rows, columns]; cells with NaN stay empty
-    rows: Sequence[str],  # their names
-    columns: Sequence[str],
-    blocks: Mapping[str, int]
-    | None = None,  # name of each block of neighbouring columns, and how many it has
-    square: bool = False,  # rows are in the same blocks
-    high: float | None = None,  # value of the lightest colour; None: the largest
-    title: str = "",
-    xlabel: str = "",
-    ylabel: str = "",
-) -> Figure:  # not shown
-    "A matrix in colours; `ValueError` for names or blocks that do not fit it, and for a matrix that holds no number"
-    values = np.asarray(values, float)
+# %% ../../nbs/A2_figures.ipynb #ff2893a9
+def _check_names(
+    values: np.ndarray, rows: Sequence[str], columns: Sequence[str], blocks: Mapping[str, int] | None
+) -> None:
+    "Raise ValueError for names or blocks that do not fit a matrix, and for one without a number"
     if values.shape != (len(rows), len(columns)):
-        raise ValueError(
-            f"{len(rows)} row and {len(columns)} column names for a matrix {list(values.shape)}; expected as many"
-        )
+        found = f"{len(rows)} row and {len(columns)} column names for a matrix {list(values.shape)}"
+        raise ValueError(f"{found}; expected as many")
     if not np.isfinite(values).any():
         raise ValueError(f"none of the matrix's {values.size} values is finite; there is nothing to draw")
     if blocks and sum(blocks.values()) != len(columns):
-        raise ValueError(
-            f"blocks {dict(blocks)} of the groups hold {sum(blocks.values())} columns, the matrix has {len(columns)}; expected as many"
-        )
-    wide, names = len(columns) > 12, 0.068 * max(map(len, rows)) + 0.3 * bool(ylabel) + 0.25
-    tall = (
-        max(map(len, columns)) > 4 or wide and max(map(len, columns)) > 2
-    )  # names of columns are written upwards
-    height = (
-        0.27 * len(rows)
-        + 0.3
-        + 0.2 * (bool(title) + bool(xlabel) + bool(blocks))
-        + 0.068 * max(map(len, columns)) * tall
-    )
-    figure, ((ax,),) = canvas(min(WIDTH, max(0.075 * len(title) + 0.2, names + 0.34 * len(columns))), height)
-    shown = ax.imshow(values, cmap=HEAT, vmin=0, vmax=high, aspect="auto")
-    if wide:
-        figure.colorbar(shown, ax=ax, pad=0.01).ax.tick_params(labelsize=FONT)
-    else:
-        write(ax, shown)
-    ax.set_xticks(range(len(columns)), columns, rotation=90 * tall)
-    ax.set_yticks(range(len(rows)), rows)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.set_title(title, fontsize=FONT)
-    part(ax, blocks or {}, square)
-    return figure
+        found = f"blocks {dict(blocks)} of the groups hold {sum(blocks.values())} columns"
+        raise ValueError(f"{found}, the matrix has {len(columns)}; expected as many")
 
-# %% ../../nbs/A2_figures.ipynb #ff2893a9
-def write(
-    ax: plt.Axes,
-    shown: "plt.cm.ScalarMappable",  # what `imshow` gave
-) -> None:
-    "The number of each cell, in black or white, whichever stands out"
+# %% ../../nbs/A2_figures.ipynb #a2ed9dcf
+def _write_numbers(ax: plt.Axes, shown: "plt.cm.ScalarMappable") -> None:
+    "Write the number of each cell of an image, in black or white"
     for (i, j), x in np.ndenumerate(np.ma.filled(shown.get_array(), np.nan)):
-        ax.text(
-            j,
-            i,
-            short(x),
-            ha="center",
-            va="center",
-            fontsize=FONT,
-            color="white" if shown.norm(x) < 0.5 else "black",
-        )
+        color = "white" if shown.norm(x) < 0.5 else "black"
+        ax.text(j, i, _short(x), ha="center", va="center", fontsize=FONT, color=color)
 
 
-def part(
-    ax: plt.Axes,
-    blocks: Mapping[str, int],  # name and number of columns
-    square: bool,  # rows, too
-) -> None:
-    "White lines between blocks, and their names above"
+def _separate_blocks(ax: plt.Axes, blocks: Mapping[str, int], square: bool) -> None:
+    "Draw white lines between blocks of columns (if `square`, of rows, too), and their names above"
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     edges = np.cumsum([0, *blocks.values()]) - 0.5
@@ -282,6 +231,42 @@ def part(
     above.set_xticks((edges[1:] + edges[:-1]) / 2, list(blocks), fontsize=FONT)
     above.tick_params(length=0)
     above.spines[:].set_visible(False)
+
+# %% ../../nbs/A2_figures.ipynb #6ecb1ffb
+def heat_map(
+    values: ArrayLike,  # not negative, [rows, columns]; cells with NaN stay empty
+    rows: Sequence[str],  # their names
+    columns: Sequence[str],
+    blocks: Mapping[str, int] | None = None,  # name of each block of neighbouring columns, and its length
+    square: bool = False,  # rows are in the same blocks
+    high: float | None = None,  # value of the lightest colour; None: the largest
+    title: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+) -> Figure:  # not shown
+    """Draw a matrix in colours
+
+    Raises ValueError for names or blocks that do not fit it, and for a matrix that holds no number."""
+    values = np.asarray(values, float)
+    _check_names(values, rows, columns, blocks)
+    wide, longest = len(columns) > 12, max(map(len, columns))
+    upwards = longest > 4 or wide and longest > 2  # how the names of columns are written
+    left = 0.068 * max(map(len, rows)) + 0.3 * bool(ylabel) + 0.25
+    width = max(0.075 * len(title) + 0.2, left + 0.34 * len(columns))
+    lines = bool(title) + bool(xlabel) + bool(blocks)
+    height = 0.27 * len(rows) + 0.3 + 0.2 * lines + 0.068 * longest * upwards
+    figure, ((ax,),) = canvas(min(WIDTH, width), height)
+    shown = ax.imshow(values, cmap=HEAT, vmin=0, vmax=high, aspect="auto")
+    if wide:
+        figure.colorbar(shown, ax=ax, pad=0.01).ax.tick_params(labelsize=FONT)
+    else:
+        _write_numbers(ax, shown)
+    ax.set_xticks(range(len(columns)), columns, rotation=90 * upwards)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set_title(title, fontsize=FONT)
+    _separate_blocks(ax, blocks or {}, square)
+    return figure
 
 # %% ../../nbs/A2_figures.ipynb #6ecd16d2
 def variables(
