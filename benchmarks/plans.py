@@ -81,7 +81,7 @@ def changes() -> list[Job]:
         for m, name in kinds.items()
         for how, trial in (("adam", TRIALS["adam-.002"]), ("muon", TRIALS["muon-.02"]))
         for weights, terms in (
-            ("papers", {"bernoulli": 1.0, name: MODELS[m]["terms"][name]}),
+            ("papers", {"bernoulli": 1.0, name: MODELS[m].terms[name]}),
             ("scaled", None),
         )
     ]

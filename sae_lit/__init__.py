@@ -22,8 +22,8 @@ _HOME = {
     "run_study": "studies.runner",
     "perturb": "alignment.perturb",
     "choose": "alignment.choose",
-    "uniform_noise": "alignment.controls",
-    "random_signs": "alignment.controls",
+    "uniform_noise": "data.changed",
+    "random_signs": "data.changed",
 }
 _ROOMS = [
     "data",
@@ -59,9 +59,9 @@ def __dir__() -> list[str]:
 
 if _EDITOR:  # for completion in editors
     from .alignment.choose import choose
-    from .alignment.controls import random_signs, uniform_noise
     from .alignment.perturb import perturb
     from .data.catalog import list_data, load_data
+    from .data.changed import random_signs, uniform_noise
     from .metrics.disentanglement import disentanglement
     from .metrics.evaluation import evaluate
     from .metrics.fidelity import fidelity

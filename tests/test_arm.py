@@ -13,11 +13,11 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 import sae_lit as sl
 from sae_lit.alignment.choose import choose
-from sae_lit.alignment.controls import uniform_noise
-from sae_lit.alignment.perturb import load, perturb
+from sae_lit.alignment.perturb import perturb
 from sae_lit.cli import Demo, main
 from sae_lit.data.arm import ARM, MPI3DTwin
 from sae_lit.data.catalog import load_data
+from sae_lit.data.changed import load, uniform_noise
 from sae_lit.data.mpi3d import MPI3D
 from sae_lit.models.zoo import PUBLISHED, specify
 from sae_lit.report import report
@@ -49,8 +49,8 @@ def runs(arm: MPI3DTwin, tmp_path_factory) -> list[Path]:
 def test_published_weights_are_those_of_mpi3d():
     "Tripod's authors tuned for MPI3D; the twin has the same grid and takes the same weights and code size."
     spec = specify("tripod", (3, 64, 64), tuned_for="mpi3d-twin")
-    assert {term: spec["terms"][term] for term in ("klm", "nhp")} == PUBLISHED["mpi3d"]["terms"]
-    assert spec["bottleneck"][1]["latent_dim"] == 14
+    assert {term: spec.terms[term] for term in ("klm", "nhp")} == PUBLISHED["mpi3d"]["terms"]
+    assert spec.bottleneck.arguments["latent_dim"] == 14
 
 
 def test_train_evaluate_and_explore(runs: list[Path], arm: MPI3DTwin, monkeypatch, capsys):

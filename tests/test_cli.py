@@ -43,12 +43,14 @@ def finished(tmp_path_factory) -> Path:
     ],
     ids=" ".join,
 )
-def test_help(words: list[str], capsys):
+def test_help(words: list[str], monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "400")
     with pytest.raises(SystemExit) as end:
         main([*words, "--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
     assert "usage: sae-lit" in said and "{None}" not in said
+    assert not (silent := re.findall(r"^.*?(?:  |│ )\(default.*$", said, re.M)), f"no help: {silent}"
     if not words:
         assert all(name in said for name in COMMANDS)
 
@@ -109,7 +111,7 @@ MISTAKES = {  # words, and what the error must name
     "train --resume --model ae --out RUN": "model.name: sae-2 there, ae now",
     "train --data shapes3d --root EMPTY": "3dshapes.h5 is not in",
     "train --data folder:EMPTY": "holds no pictures",
-    "train --terms klmm 1": "unknown loss terms ['klmm']",
+    "train --terms klmm 1": "unknown loss term 'klmm'",
     "train --resume --terms bernoulli 2 --out RUN": "model.terms",
     "train --resume --out sae-12-shapes3d-twin": "sae-12-shapes3d-twin is not a run folder",
     "evaluate nowhere": "nowhere is not a run folder",

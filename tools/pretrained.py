@@ -30,7 +30,7 @@ from sae_lit.studies.runner import TRAINING_VERSION
 def command(config: dict) -> str:
     "The command that makes the run; ValueError for a run that needs options other than these."
     model, data, recipe = (config[part] for part in ("model", "data", "recipe"))
-    own = specify(model["name"], model["decoder"][1]["image_shape"], preset=model["preset"])["terms"]
+    own = specify(model["name"], model["decoder"][1]["image_shape"], preset=model["preset"]).terms
     terms = {term: weight for term, weight in model["terms"].items() if own.get(term) != weight}
     options = {
         "model": model["name"],
@@ -42,7 +42,7 @@ def command(config: dict) -> str:
     }
     train = Train(**options, terms=terms or None)
     made = {
-        "model": train.network({}, model["decoder"][1]["image_shape"], recipe["seed"]).spec,
+        "model": train.network({}, model["decoder"][1]["image_shape"], recipe["seed"]).spec.to_dict(),
         "data": train.source({}),
     }
     if json.loads(json.dumps(made)) != {"model": model, "data": data}:

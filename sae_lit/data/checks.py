@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Check', 'seed', 'MOST', 'HOW', 'PLAIN', 'HOUSE', 'shown', 'refuse', 'as_number', 'whole', 'real', 'one_of', 'flag',
            'text', 'path', 'device', 'array', 'tensor', 'shape', 'codes', 'factors', 'same_shape', 'broadcasts',
-           'instance', 'each', 'optional', 'function', 'check_of', 'checks_of', 'checked', 'shaped', 'check_fields']
+           'instance', 'each', 'optional', 'function', 'check_of', 'checks_of', 'checked', 'shaped', 'check_fields',
+           'did_you_mean', 'Registry']
 
 # %% ../../nbs/A0_checks.ipynb #71822bb6
 import difflib
@@ -542,3 +543,39 @@ def check_fields(
         value, check = getattr(record, name), limits.get(name) or check_of(hints[name])
         if check and (value is not None or type(None) not in typing.get_args(hints[name])):
             setattr(record, name, check(name, value))
+
+# %% ../../nbs/A0_checks.ipynb #5e9157a2
+def did_you_mean(
+    name: object,  # that is not among them
+    known: abc.Iterable[object],  # names
+) -> str:  # ends with a space, or is empty
+    "Ask for the known names that look most like `name`"
+    names = [k for k in known if isinstance(k, str)]
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(near)}? " if near else ""
+
+
+class Registry(dict):
+    "Things of one kind by name, in the order in which they were registered"
+
+    def __init__(
+        self,
+        kind: str,  # in words, such as "model"
+        remedy: str = "",  # a sentence on how to add one
+    ):
+        super().__init__()
+        self.kind, self.remedy = kind, remedy
+
+    def register(self, name: str, value: object) -> object:
+        "Add `value` and return it; `ValueError` for a name that is taken"
+        if name in self:
+            refuse("name", name, f"a name that no {self.kind} has yet", "delete that entry first")
+        self[name] = value
+        return value
+
+    def find(self, name: str) -> object:
+        "Return the entry; `ValueError` for an unknown name"
+        if isinstance(name, str) and name in self:
+            return self[name]
+        found = f"unknown {self.kind} {name!r}; {did_you_mean(name, self)}All names: {', '.join(self)}"
+        raise ValueError(f"{found}. {self.remedy}" if self.remedy else found)

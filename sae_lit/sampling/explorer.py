@@ -66,7 +66,7 @@ class Explored(nn.Module):
             )
         self.functions = (model.encode, model.decode) if is_model(model) else tuple(model)
         self.groups, self.bank = getattr(model, "groups", None), bank_of(model)
-        self.name = (getattr(model, "spec", None) or {}).get("name") or (
+        self.name = getattr(getattr(model, "spec", None), "name", None) or (
             type(model).__name__ if is_model(model) else "own functions"
         )
         owners = [getattr(f, "__self__", f) for f in self.functions]  # a method's object

@@ -101,7 +101,7 @@ def recipe_for(
 ) -> Recipe:
     "Combine the model's own recipe with these options; raise ValueError for unknown or invalid ones"
     known = {f.name for f in fields(Recipe)}
-    own = (model.spec or {}).get("training", {})
+    own = model.spec.training if model.spec else {}
     chosen = {**own, **options}
     unknown = sorted(map(str, set(chosen) - known))
     if unknown:
@@ -536,7 +536,8 @@ def _seen(part: ImageDataset, n: int = 16) -> dict:  # count, image_shape, diges
 @patch
 def _run(self: Trainer, data: ImageDataset, out: str | Path | None, rows: dict) -> Run:
     "Make the run, with everything that its result depends on"
-    config = {"model": self.model.spec, "data": data.loaded_as, "rows": rows, "recipe": asdict(self.recipe)}
+    spec = self.model.spec.to_dict() if self.model.spec else {}
+    config = {"model": spec, "data": data.loaded_as, "rows": rows, "recipe": asdict(self.recipe)}
     where = {"processes": str(self.accelerator.num_processes), "device": device_name(self.device)}
     config["versions"] = versions() | where
     return Run(self.model, None if out is None else Path(out), config=config)
@@ -652,7 +653,7 @@ def fit_many(
 def _check_many(models: Sequence[Autoencoder], seeds: Sequence[int], out: Sequence | None) -> None:
     "Raise ValueError unless there is one seed and one folder for each of several different models"
     if len({id(model) for model in models}) < len(models) or not models:
-        names = [model.spec.get("name") for model in models]
+        names = [model.spec and model.spec.name for model in models]
         refuse("models", names, "at least one, each given once", "build one for each seed")
     if len(seeds) != len(models) or out is not None and len(out) != len(models):
         folders = "no" if out is None else len(out)
