@@ -990,7 +990,7 @@ def show(self: Demo, run: "Run", data: "ImageDataset", seconds: float, start: fl
 
     _say(f"Trained in {seconds:.0f} s")
     with _ticking("Scoring"):
-        scores = evaluate(run.model, data, n_jobs=self.world)
+        scores = evaluate(run.model, data, dci_model="fast", n_jobs=self.world)
     scores.save(self.work / "scores.json")
     _say(scores.table())
     with _ticking("Drawing"):

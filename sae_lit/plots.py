@@ -24,7 +24,7 @@ from .data.figures import COLOURS, FONT, WIDTH, canvas, heat_map, variables
 from .metrics.evaluation import Scores
 from .metrics.information import mutual_information
 from .models.codes import bank_of, device_of, encode_at, evaluating
-from .sampling.explorer import tells
+from .sampling.explorer import main_factors
 from .sampling.hybrid import HybridSampler
 from .sampling.samplers import PriorSampler
 from .sampling.traversal import latent_labels, plot_grid, plot_traversal, put_rows, traverse
@@ -239,7 +239,7 @@ def _informative(
     train = data.part("train")
     index = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:n]
     codes, factors = encode_at(model, train, index), train.factors(index)
-    return tells(codes.cpu().numpy(), factors.cpu().numpy(), train.factor_space.names)
+    return main_factors(codes.cpu().numpy(), factors.cpu().numpy(), train.factor_space.names)
 
 
 def plot_latents(

@@ -219,6 +219,7 @@ def test_jupyterlab(browser, tmp_path: Path):
     for cell in notebook.cells:
         cell.pop("outputs", None) is None or cell.update(outputs=[])
     nbformat.write(notebook, tmp_path / "explorer.ipynb")
+    shutil.copytree(ROOT / "nbs/figures", tmp_path / "figures")  # the notebook shows one
     port = a_port()
     quiet = [
         "--no-browser",

@@ -48,7 +48,7 @@ LONG = {
     "sae_lit.data.rendered.write_rendered": "writes a folder",
 }
 # What arguments are called in sentences: where two do not fit together, the error names what they hold.
-WORDS = ("shape", "codes", "pictures", "latents", "variable", "width", "port=", "run folder")
+WORDS = ("shape", "codes", "pictures", "images", "latents", "variable", "width", "port=", "run folder")
 # NaN stands, as documented, for what a constant latent or factor has no answer to.
 NAN = {"sap_matrix", "robustness", "explicitness_by_factor", "nonlinearity", "infomec", "nmi_heatmap", "dci"}
 
@@ -163,7 +163,7 @@ CALLS: dict[str, dict] = {
     "plot_grid": {"rows": 2},
     "plot_traversal": {"images": torch.rand(2, 3, 1, 8, 8), "groups": [[0], [1]]},
     "to_png": {"image": torch.rand(1, 8, 8)},
-    "tells": {},
+    "main_factors": {},
     "levels_of": {},
     "Explorer.__init__": {"data": "@data"},
     "explore": {"data": "@data"},

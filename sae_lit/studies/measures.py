@@ -32,7 +32,7 @@ from ..alignment.polarized import active_units, posterior
 from ..data.datasets import ImageDataset
 from ..data.disk import atomically
 from ..metrics.dci import dci
-from ..metrics.evaluation import evaluate, fidelity_scores, reconstruction_scores
+from ..metrics.evaluation import SCORES, evaluate, fidelity_scores, reconstruction_scores
 from ..metrics.factor_net import FactorNet
 from ..metrics.fidelity import fidelity, samples, test_pictures
 from ..metrics.infomec import infomec
@@ -56,12 +56,6 @@ from ..sampling.samplers import BankSampler, GaussianSampler, MixtureSampler
 from ..training.runs import Run
 
 # %% ../../nbs/80_measures.ipynb #c6a8dc86
-_KEPT = (
-    "mse bce bce_above_entropy ffd_reconstructions ffd_hybrid ffd_prior active mig modularity sap irs "
-    "explicitness disentanglement completeness informativeness"
-).split()
-
-
 def evaluation(
     model: nn.Module,  # trained
     data: ImageDataset,
@@ -71,7 +65,7 @@ def evaluation(
     """Score reconstruction, fidelity and disentanglement (Structure by Architecture, sections 4 and 7).
     Raises what `evaluate` raises."""
     scores = evaluate(model, data, seed=seed, **options).to_dict()
-    return {name: float(scores[name]) for name in _KEPT if scores[name] is not None}
+    return {name: float(scores[name]) for name in SCORES if scores[name] is not None}
 
 # %% ../../nbs/80_measures.ipynb #28bc4625
 def votes(
