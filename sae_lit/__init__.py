@@ -42,7 +42,7 @@ __all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> object:
-    "Load a name when it is first used, so that `import sae_lit` and `sae-lit --help` do not wait for PyTorch (PEP 562)."
+    "Load a name when it is first used, so that `import sae_lit` does not wait for PyTorch (PEP 562)"
     if name not in _HOME and name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = (

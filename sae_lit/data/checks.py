@@ -51,7 +51,7 @@ def refuse(
 def as_number(
     value: object,
 ) -> int | float | None:
-    "The Python number that a Python, NumPy or PyTorch number is; None for anything else, truth values included"
+    "Return a Python, NumPy or PyTorch number as a Python number; None for anything else, truth values too"
     if isinstance(value, (np.generic, np.ndarray, Tensor)) and value.ndim == 0:
         value = value.item()
     return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
@@ -101,7 +101,7 @@ seed = whole(0, 2**32 - 1)  # what NumPy, PyTorch and scikit-learn all take
 def real(
     low: float | None = None,  # None: no bound
     high: float | None = None,
-    ends: str = "[]",  # whether the bounds themselves are allowed, as in the notation of intervals: "(]" excludes the lower one
+    ends: str = "[]",  # whether the bounds are allowed, as for intervals: "(]" excludes the lower one
 ) -> Check:
     "Check for a finite number in an interval"
     above = [] if low is None else [f"{'more than' if ends[0] == '(' else 'at least'} {low:g}"]
@@ -123,7 +123,7 @@ def real(
 
 # %% ../../nbs/A0_checks.ipynb #3602f196
 def one_of(
-    *known: object,  # what the value may be; a single dict stands for its keys, those that are added later included
+    *known: object,  # what the value may be; a single dict stands for its keys, also those added later
 ) -> Check:
     "Check for one of a few values"
 
@@ -148,7 +148,7 @@ def one_of(
 
     return check
 
-
+# %% ../../nbs/A0_checks.ipynb #d78ec98d
 def flag(name: str, value: object) -> bool:
     "Check for True or False; NumPy's and PyTorch's own, 0 and 1 count"
     if isinstance(value, (np.generic, np.ndarray, Tensor)) and value.ndim == 0:
@@ -184,7 +184,7 @@ def path(
     except RuntimeError:
         refuse(name, value, "a path in a home folder that is there")
 
-
+# %% ../../nbs/A0_checks.ipynb #55d6d5cc
 def device(
     name: str,
     value: object,  # such as "cpu", "cuda:0", or a `torch.device`
@@ -208,7 +208,7 @@ def device(
 # %% ../../nbs/A0_checks.ipynb #228338d8
 MOST = 1e100  # in absolute value: the squares of larger numbers overflow when they are summed
 
-
+# %% ../../nbs/A0_checks.ipynb #1b0cec12
 def array(
     name: str,
     value: object,  # anything that holds real numbers
@@ -235,7 +235,8 @@ def array(
             name,
             found,
             "finite numbers up to 1e100",
-            f"{bad} of its values are NaN, infinite or larger: find out where they come from, or drop those rows",
+            f"{bad} of its values are NaN, infinite or larger: "
+            "find out where they come from, or drop those rows",
         )
     return found
 
@@ -317,7 +318,7 @@ def codes(name: str, value: object) -> np.ndarray:  # float64 `[N, D]`
     still = np.ptp(found, 0) < 1e-100
     return np.where(still, found[:1], found) if still.any() else found
 
-
+# %% ../../nbs/A0_checks.ipynb #1ad6bee5
 def factors(name: str, value: object) -> np.ndarray:  # int64 `[N, F]`
     "Check for factor classes: whole numbers `[N, F]`"
     found = array(name, value, look=False)
@@ -392,7 +393,7 @@ def instance(
 
     return check
 
-
+# %% ../../nbs/A0_checks.ipynb #2235c69e
 def each(
     check: Check | None,  # of an element
 ) -> Check:
