@@ -84,6 +84,13 @@ def code_lines(source: str) -> int:
     return len(lines)
 
 
+def is_table(body: list[ast.stmt]) -> bool:
+    "Whether a cell holds data and nothing else: literals with names."
+    literals = (ast.Dict, ast.List, ast.Set, ast.Tuple)
+    named = (ast.Assign, ast.AnnAssign)
+    return bool(body) and all(isinstance(node, named) and isinstance(node.value, literals) for node in body)
+
+
 def imports_only(node: ast.stmt) -> bool:
     "Whether a statement imports and does nothing else, `if TYPE_CHECKING: import …` included."
     return (
@@ -178,7 +185,8 @@ def cell_problems(cell: NotebookNode) -> list[str]:
     imports = [imports_only(node) for node in body]
     if any(imports) and not all(imports):
         found.append("mixes imports with other code")
-    if (n := code_lines(cell.source)) > MAX_LINES and "hide" not in directives(cell.source):
+    exempt = "hide" in directives(cell.source) or is_table(body)
+    if (n := code_lines(cell.source)) > MAX_LINES and not exempt:
         found.append(f"has {n} lines of code, more than {MAX_LINES}: split it")
     if "error" in kinds:
         found.append("stores an error as its output: execute the notebook again")
