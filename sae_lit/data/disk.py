@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 # %% ../../nbs/A1_disk.ipynb #f19447f0
 def _to_disk(path: Path) -> None:
     "Wait until a file or folder is on the disk, where the system can say so"
@@ -141,5 +143,5 @@ def folder_atomically(
 
 # %% ../../nbs/A1_disk.ipynb #0e1af724
 def cache_folder() -> Path:
-    "Return the folder for files that can be made again: `$SAE_LIT_CACHE`, or `~/.cache/sae_lit`"
-    return Path(os.environ.get("SAE_LIT_CACHE") or Path.home() / ".cache" / "sae_lit")
+    "Return the folder for files that can be made again: `$SAE_LIT_CACHE`, or the system's (`~/.cache/sae_lit`)"
+    return Path(os.environ.get("SAE_LIT_CACHE") or user_cache_path("sae_lit", appauthor=False))
