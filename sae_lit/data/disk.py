@@ -143,5 +143,5 @@ def folder_atomically(
 
 # %% ../../nbs/A1_disk.ipynb #0e1af724
 def cache_folder() -> Path:
-    "Return the folder for files that can be made again: `$SAE_LIT_CACHE`, or the system's (`~/.cache/sae_lit`)"
+    "Return the folder for files that can be made again: `$SAE_LIT_CACHE`, else the system's cache folder"
     return Path(os.environ.get("SAE_LIT_CACHE") or user_cache_path("sae_lit", appauthor=False))
