@@ -22,7 +22,7 @@ def as_index(
 ) -> torch.Tensor:  # int64 `[N]`, every entry in 0..size-1
     "Return row numbers as one tensor; IndexError for a row that does not exist, ValueError for a non-integer"
     if isinstance(index, slice):
-        return torch.arange(*index.indices(size))
+        return torch.from_numpy(np.arange(*index.indices(size), dtype=np.int64))
     rows = index if isinstance(index, torch.Tensor) else tensor("index", index)
     if rows.numel() == 0:
         return rows.reshape(-1).long()

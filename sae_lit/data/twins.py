@@ -54,18 +54,19 @@ def cached(
     shape: tuple[int, ...],  # of the array; another one in the file is made again
 ) -> np.ndarray:
     "Return the array from the cache, or make it and, if the folder is writable, store it"
-    path = cache_folder() / f"{name}.npy"
+    path = cache_folder() / f"{name}.npz"
     try:
-        array = np.load(path, allow_pickle=False)
+        with np.load(path, allow_pickle=False) as file:
+            array = file["array"]  # the file format has a checksum, which is compared here
         if array.shape == shape:
             return array
-    except (OSError, ValueError, EOFError):
-        pass  # not there, or cut short: make it again
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        pass  # not there, or damaged: make it again
     array = make()
 
     def fill(temporary: Path) -> None:
         with open(temporary, "wb") as f:
-            np.save(f, array)
+            np.savez(f, array=array)
 
     try:
         atomically(path, fill)

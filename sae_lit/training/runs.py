@@ -345,6 +345,7 @@ def rewind(
 @contextmanager
 def locked(self: Run) -> Iterator[None]:
     "Lock the folder while the context lasts; raise FileExistsError if another process has locked it"
+    new = not self.folder.exists()
     try:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / "training.lock", timeout=0)
@@ -359,3 +360,7 @@ def locked(self: Run) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if not (self.folder / "config.json").exists():  # the run was refused: nothing of it stays
+            (self.folder / "training.lock").unlink(missing_ok=True)
+            if new and not any(self.folder.iterdir()):
+                self.folder.rmdir()
