@@ -55,6 +55,8 @@ def run(path: Path, skip: list[str], force: list[str]) -> str:
 def test_notebook(path: Path, copy: Path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     skip, force = get_config(path=ROOT).tst_flags.split(), os.environ.get("NBDEV_FLAGS", "").split()
+    # A forked process would wait for ever for the workers of an executor that another test has left here.
+    get_reusable_executor().shutdown(kill_workers=True)
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as process:
         failure = process.submit(run, copy / path.relative_to(ROOT / "nbs"), skip, force).result()
     if failure:
