@@ -44,7 +44,8 @@ execute: $(READY)  ## run notebooks and keep their outputs (NB=03_twins runs one
 	cd nbs && ls $(NB).ipynb | grep -v '^_' | xargs -n 1 -P 2 env -u MPLBACKEND -u IN_TEST \
 	  ../$(BIN)/jupyter-nbconvert --to notebook --execute --inplace --log-level WARN
 
-prepare: $(READY)  ## before a commit: export, execute (NB=03_twins), clean, README
+prepare: $(READY)  ## before a commit: lay out, export, execute (NB=03_twins), clean, README
+	$(MAKE) format
 	$(MAKE) export
 	$(MAKE) execute
 	$(MAKE) clean
